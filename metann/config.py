@@ -1,0 +1,294 @@
+"""The configuration: typed sections that are the one source of defaults, flags, checks and schema. Imports no torch.
+
+A section is a frozen pydantic model. The workflow reads `config.yaml` into `Config`; a stage's CLI takes the same
+sections as flags (`--training.epochs 20`); `flags(...)` writes those flags. The defaults here are the values of
+`config.yaml`, and a test keeps the two equal.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from metann import registry
+from metann.errors import MetannError, one_of, unknown
+from metann.thresholds import expand_thresholds, format_threshold
+
+Positive = Annotated[int, Field(ge=1)]
+NonNegative = Annotated[int, Field(ge=0)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Thresholds = Annotated[tuple[float, ...], BeforeValidator(expand_thresholds)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are errors, values never change after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class DataSection(Section):
+    """Which images, and how they are split."""
+
+    name: str = "fashion_mnist_small"  # a file of metann/data
+    root: Path | None = None  # folder of the raw files; the embedded sets need none
+    download: bool = True  # let torchvision fetch missing files into root
+    val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1  # share of the training images kept for choosing
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2  # image_folder without a test folder: share kept for the report
+    split_seed: NonNegative = 42  # the split is the same for every training seed
+    image_size: Positive = 32  # image_folder: pixels of the square that images are resized to
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in registry.datasets():
+            raise unknown("dataset", name, registry.datasets(), "metann/data/")
+        return name
+
+
+class TrainingSection(Section):
+    """One run of the training loop. The published recipe is SGD with Nesterov momentum and a one-cycle rate."""
+
+    epochs: Positive = 8
+    batch_size: Positive = 128
+    learning_rate: Rate = 0.2  # the peak of the schedule
+    momentum: Fraction = 0.9
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5e-4
+    schedule: Literal["one_cycle", "trapezoid", "cosine", "constant"] = "one_cycle"
+    crop_padding: NonNegative = 2  # pixels of reflected border for random crops; 0 = no crop
+    flip: bool = True  # mirror half of the images left-right
+    label_smoothing: Fraction = 0.0
+    ema: Fraction = 0.0  # decay per step of an exponential moving average of the weights; 0 = off
+    early_stop: NonNegative = 0  # stop after this many epochs without a better validation accuracy; 0 = never
+    compile: bool = False  # torch.compile, on CUDA only
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Positive = 1  # torch threads of one job; more jobs at once beat more threads
+
+
+class ExpertSection(TrainingSection):
+    """The training of the experts, and what they start from."""
+
+    epochs: Positive = 6
+    learning_rate: Rate = 0.05
+    start: Literal["switch", "scratch"] = "switch"  # fine-tune the switch's weights, or begin anew
+    sampler: Literal["uniform", "hard"] = "uniform"  # hard: draw images by their loss in the previous epoch
+    train: Literal["all", "head"] = "all"  # head: last block and classifier only
+    classes_per_job: Positive = 1  # experts trained by one process; changes no result
+
+
+class NetworkSection(Section):
+    """One network: trained here, read from weights, or given as a table of probabilities."""
+
+    architecture: str | None = None  # a name of metann/networks
+    settings: dict[str, int | float | bool | str] = {}  # of the architecture, such as width
+    training: dict[str, Any] = {}  # keys of `training` that differ for this network
+    weights: str | None = None  # a local file, 'published', or a torchvision weight name: no training
+    probabilities: Path | None = None  # .npy (n x K) or .parquet: no network at all
+    labels: Path | None = None  # .npy (n), with probabilities
+    split: Literal["train", "val", "test"] = "test"  # of an imported .npy
+    val_rows: NonNegative = 0  # imported .npy: so many first rows become the validation split
+    macs: Annotated[float, Field(gt=0)] | None = None  # imported: multiply-accumulates per image, for the cost axis
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "NetworkSection":
+        if (self.architecture is None) == (self.probabilities is None):
+            raise MetannError("a network needs either 'architecture' or 'probabilities'")
+        if self.probabilities is not None and self.probabilities.suffix == ".npy" and self.labels is None:
+            raise MetannError(f"probabilities {self.probabilities} need 'labels': an .npy file with the true class of each row")
+        if self.architecture is not None:
+            if self.architecture not in registry.architectures():
+                raise unknown("architecture", self.architecture, registry.architectures(), "metann/networks/")
+            known = registry.architecture_settings(self.architecture)
+            for key in self.settings:
+                if key not in known:
+                    raise MetannError(f"unknown setting {key!r} of {self.architecture}; known: {one_of(known) or 'none'}")
+        return self
+
+    @property
+    def imported(self) -> bool:
+        """Whether this network is only a table."""
+        return self.probabilities is not None
+
+
+class MnnSection(Section):
+    """The meta neural network: one switch, one expert per class and dataset threshold."""
+
+    switch: str = "switch"  # a name of `networks`
+    controls: tuple[str, ...] = ("wide",)  # names of `networks` that are compared at their cost
+    dataset_thresholds: Thresholds = (0.05, 0.1, 0.2)
+    test_thresholds: Thresholds = expand_thresholds(["0..1 step 0.05", "0.1..0.3 step 0.01"])
+    switch_functions: tuple[str, ...] = ("top_k(1)", "top_k(2)", "top_p(0.9)", "margin(0.2)", "only_if_unsure(0.5, 2)", "none", "all")
+    combine: Literal["product", "product_calibrated", "replace"] = "product"
+    temperature: Literal["none", "validation"] = "none"
+    probabilities: Literal["in_sample", "out_of_fold"] = "in_sample"
+    folds: Annotated[int, Field(ge=2)] = 5
+
+    @field_validator("switch_functions")
+    @classmethod
+    def _known(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(SwitchFunction.parse(text)) for text in given)
+
+
+class StatisticsSection(Section):
+    """Intervals and tests."""
+
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    permutations: Positive = 2000  # for the p of the best of all test cells
+
+
+class Config(Section):
+    """A whole run."""
+
+    run: Name = "demo"
+    seeds: Annotated[tuple[NonNegative, ...], Field(min_length=1)] = (0,)
+    data: DataSection = DataSection()
+    networks: dict[Name, NetworkSection] = {
+        "switch": NetworkSection(architecture="small_cnn", settings={"width": 16, "depth": 3}),
+        "wide": NetworkSection(architecture="small_cnn", settings={"width": 24, "depth": 3}),
+    }
+    training: TrainingSection = TrainingSection()
+    mnn: MnnSection = MnnSection()
+    expert: ExpertSection = ExpertSection()
+    statistics: StatisticsSection = StatisticsSection()
+    figures: tuple[str, ...] = ("heatmap", "surface", "test_threshold", "expert_sets", "misclassified", "cost")
+
+    @field_validator("figures")
+    @classmethod
+    def _known_figures(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in registry.figures():
+                raise unknown("figure", name, registry.figures(), "metann/figures/")
+        return names
+
+    @model_validator(mode="after")
+    def _references(self) -> "Config":
+        for role, name in [("mnn.switch", self.mnn.switch), *(("mnn.controls", name) for name in self.mnn.controls)]:
+            if name not in self.networks:
+                raise unknown(f"network (in {role})", name, self.networks, "the section `networks`")
+        if len(set(self.seeds)) != len(self.seeds):
+            raise MetannError(f"seeds {list(self.seeds)} repeat; give each once")
+        for name in self.networks:
+            self.training_of(name)
+        return self
+
+    def training_of(self, network: str) -> TrainingSection:
+        """The training of one network: `training` with that network's own keys over it."""
+        return read_section(TrainingSection, self.training.model_dump() | self.networks[network].training, f"networks.{network}.training")
+
+
+class SwitchFunction(BaseModel):
+    """A switch function with its parameters, as written in the configuration: `top_p(0.9)`."""
+
+    model_config = ConfigDict(frozen=True)
+    name: str
+    parameters: tuple[float, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> "SwitchFunction":
+        """Read `name(number, ...)`; thresholds and shares stay in [0, 1], counts are whole.
+
+        Raises:
+            MetannError: unknown function, wrong number of parameters, or a parameter out of range.
+        """
+        match = re.fullmatch(r"\s*(\w+)\s*(?:\(([^()]*)\))?\s*", str(text))
+        known = registry.switch_functions()
+        if match is None or match[1] not in known:
+            raise unknown("switch function", text, (f"{n}({', '.join(p)})" for n, p in known.items()), "metann/mnn/switch_functions.py")
+        names, given = known[match[1]], [part.strip() for part in (match[2] or "").split(",") if part.strip()]
+        try:
+            numbers = tuple(float(part) for part in given)
+        except ValueError:
+            numbers = ()
+        if len(numbers) != len(names):
+            raise MetannError(f"switch function {text!r} takes ({', '.join(names)}), each a number")
+        for name, number in zip(names, numbers, strict=True):
+            whole = name == "k"
+            if (whole and (number < 0 or number != int(number))) or (not whole and not 0 <= number <= 1):
+                raise MetannError(f"switch function {text!r}: {name} must be {'a whole number >= 0' if whole else 'in [0, 1]'}")
+        return cls(name=match[1], parameters=numbers)
+
+    def _texts(self) -> list[str]:
+        names = registry.switch_functions()[self.name]
+        return [str(int(v)) if n == "k" else format_threshold(v) for n, v in zip(names, self.parameters, strict=True)]
+
+    @property
+    def parameter(self) -> str:
+        """The parameters as text, `0.90` or `0.50, 2`; empty where there are none."""
+        return ", ".join(self._texts())
+
+    @property
+    def slug(self) -> str:
+        """A file name: `top_p_0.90`."""
+        return "_".join([self.name, *self._texts()])
+
+    def __str__(self) -> str:
+        return f"{self.name}({self.parameter})" if self.parameters else self.name
+
+
+def _first_line(error: ValidationError, prefix: str) -> str:
+    """The first problem of a pydantic error as one line: key, what was given, what is wrong."""
+    problem = error.errors(include_url=False)[0]
+    location = [part for part in (*prefix.split("."), *map(str, problem["loc"])) if part]
+    key = ".".join(location)
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {key!r}"
+    cause = problem.get("ctx", {}).get("error")
+    if isinstance(cause, MetannError):
+        return f"{key}: {cause}" if key else str(cause)
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{key} = {problem['input']!r}: {message[0].lower()}{message[1:]}"
+
+
+def _known_keys(section: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
+    """Keys of the (nested) section in which an unknown key was found."""
+    current: Any = section
+    for part in location[:-1]:
+        fields = getattr(current, "model_fields", None)
+        if fields is not None:
+            current = fields[part].annotation if part in fields else None
+            if part == "networks":
+                current = dict
+        elif current is dict:
+            current = NetworkSection
+    return sorted(getattr(current, "model_fields", {}))
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_section(section: type[Model], values: Any, prefix: str = "") -> Model:
+    """Check `values` against a section.
+
+    Raises:
+        MetannError: the first problem, as one line.
+    """
+    try:
+        return section.model_validate(values)
+    except ValidationError as error:
+        text = _first_line(error, prefix)
+        problem = error.errors(include_url=False)[0]
+        if problem["type"] == "extra_forbidden":
+            text += f"; known: {one_of(_known_keys(section, problem['loc']))}"
+        raise MetannError(text) from None
+
+
+def flags(prefix: str, section: BaseModel) -> list[str]:
+    """A section as the CLI flags that give it back: `--training.epochs 20 --training.flip ...`.
+
+    Every value is spelled out, also where it equals the default, so that a command in a log stays true when a default
+    changes. Nothing is quoted here; the rules quote each word (`:q`).
+    """
+    words: list[str] = []
+    for key, value in section.model_dump(mode="json").items():
+        flag = f"--{prefix}.{key.replace('_', '-')}"
+        if isinstance(value, bool):
+            words.append(flag if value else f"--{prefix}.no-{key.replace('_', '-')}")
+        elif isinstance(value, dict):
+            words += [f"{flag}.{inner}={item}" for inner, item in value.items()]
+        elif isinstance(value, list):
+            words += [f"{flag}={item}" for item in value]
+        elif value is not None:
+            words.append(f"{flag}={value}")
+    return words

@@ -1,0 +1,75 @@
+"""What the folders hold: names of datasets, architectures, figures and functions, read from the source without importing it.
+
+The folder is the registry. A dataset or figure is one file (its name is the file's). An architecture family is one file
+whose literal `NAMES` lists the architectures it builds; their settings are the keyword-only arguments of its `build`.
+A switch or score function is a public function of its module. Reading the syntax tree keeps torch out of every process
+that only has to know a name (the configuration, the workflow, `--help`).
+"""
+
+import ast
+from functools import cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+
+
+def _files(folder: str) -> list[Path]:
+    return sorted(p for p in (PACKAGE / folder).glob("*.py") if not p.stem.startswith("_"))
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _function(path: Path, name: str) -> ast.FunctionDef | None:
+    return next((node for node in _tree(path).body if isinstance(node, ast.FunctionDef) and node.name == name), None)
+
+
+@cache
+def files_with(folder: str, function: str) -> tuple[str, ...]:
+    """Stems of the files in metann/`folder` that define `function` at top level, sorted."""
+    return tuple(path.stem for path in _files(folder) if _function(path, function))
+
+
+def datasets() -> tuple[str, ...]:
+    """Dataset names: the files of metann/data with a `load` function."""
+    return files_with("data", "load")
+
+
+def figures() -> tuple[str, ...]:
+    """Figure names: the files of metann/figures with a `draw` function."""
+    return files_with("figures", "draw")
+
+
+@cache
+def architectures() -> dict[str, str]:
+    """Architecture name -> module name of its family in metann/networks."""
+    found: dict[str, str] = {}
+    for path in _files("networks"):
+        for node in _tree(path).body:
+            if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "NAMES" for t in node.targets):
+                found |= dict.fromkeys(ast.literal_eval(node.value), path.stem)
+    return found
+
+
+@cache
+def architecture_settings(architecture: str) -> tuple[str, ...]:
+    """Names of the settings that an architecture takes: keyword-only arguments of its family's `build`."""
+    build = _function(PACKAGE / "networks" / f"{architectures()[architecture]}.py", "build")
+    return tuple(argument.arg for argument in build.args.kwonlyargs) if build else ()
+
+
+@cache
+def functions(module: str) -> dict[str, tuple[str, ...]]:
+    """Public functions of metann/`module`: name -> names of the arguments after the first (the parameters)."""
+    return {
+        node.name: tuple(argument.arg for argument in node.args.args[1:])
+        for node in _tree(PACKAGE / module).body
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+    }
+
+
+def switch_functions() -> dict[str, tuple[str, ...]]:
+    """Switch functions and their parameters (metann/mnn/switch_functions.py)."""
+    return functions("mnn/switch_functions.py")

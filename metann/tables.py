@@ -1,0 +1,297 @@
+"""The currency between stages: typed Parquet tables, checked on read, written atomically.
+
+Shapes: N images, K classes. Every table carries its own description as JSON in the file's metadata (key `metann`), so
+that nothing is ever read from a path. `sample_id` is the key of every join.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from metann.errors import MetannError
+from metann.files import atomic
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SPLITS = ("train", "val", "test")
+SCHEMA_VERSION = 1
+_META = b"metann"
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Which images there are.
+
+    Attributes:
+        sample_id: (N,) int32, unique over all splits.
+        split: (N,) text, one of `SPLITS`.
+        label: (N,) int16 in 0..K-1.
+        metadata: what the table says of itself; `dataset`, `digest` and `class_names` at least.
+    """
+
+    sample_id: np.ndarray
+    split: np.ndarray
+    label: np.ndarray
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.sample_id)
+
+    def rows(self, split: str) -> np.ndarray:
+        """(n,) int64 positions of a split's images in this table."""
+        return np.flatnonzero(self.split == split)
+
+    def select(self, split: str) -> "Samples":
+        """The rows of one split."""
+        rows = self.rows(split)
+        columns = {name: value[rows] for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        return replace(self, **columns)
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """One row per image; probabilities as columns p_0 .. p_{K-1}."""
+        return _to_arrow(self).to_pandas()
+
+
+@dataclass(frozen=True)
+class Probabilities(Samples):
+    """What one network says about every image.
+
+    Attributes:
+        p_NK: (N, K) float32 class probabilities in eval mode; rows sum to 1.
+        log_partition: (N,) float32, logsumexp of the logits: logit_k = log p_k + log_partition.
+    """
+
+    p_NK: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    log_partition: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+
+
+@dataclass(frozen=True)
+class ExpertProbabilities(Samples):
+    """What one expert says: the probability that an image belongs to the expert's class.
+
+    Attributes:
+        expert_probability: (N,) float32 in [0, 1].
+    """
+
+    expert_probability: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+
+
+def digest_of(*arrays: np.ndarray) -> str:
+    """16 hex digits over the bytes, types and shapes of arrays; names a dataset or a table."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:16]
+
+
+def _to_arrow(table: Samples) -> pa.Table:
+    columns: dict[str, pa.Array] = {
+        "sample_id": pa.array(np.asarray(table.sample_id, np.int32)),
+        "split": pa.array(table.split.astype(object), pa.string()).dictionary_encode(),
+        "label": pa.array(np.asarray(table.label, np.int16)),
+    }
+    if isinstance(table, Probabilities):
+        p_KN = np.ascontiguousarray(np.asarray(table.p_NK, np.float32).T)
+        columns |= {f"p_{k}": pa.array(p_N) for k, p_N in enumerate(p_KN)}
+        columns["log_partition"] = pa.array(np.asarray(table.log_partition, np.float32))
+    if isinstance(table, ExpertProbabilities):
+        columns["expert_probability"] = pa.array(np.asarray(table.expert_probability, np.float32))
+    return pa.table(columns)
+
+
+def _write(path: Path, table: Samples, kind: str) -> None:
+    _check(path, table)
+    metadata = table.metadata | {"schema": SCHEMA_VERSION, "kind": kind}
+    arrow = _to_arrow(table).replace_schema_metadata({_META: json.dumps(metadata, sort_keys=True).encode()})
+    with atomic(path) as temporary:
+        pq.write_table(arrow, temporary, compression="zstd")
+
+
+def write_samples(path: Path, table: Samples) -> None:
+    """Write samples.parquet atomically, after the checks of `read_samples`."""
+    _write(Path(path), table, "samples")
+
+
+def write_probabilities(path: Path, table: Probabilities) -> None:
+    """Write a network's probabilities atomically, after the checks of `read_probabilities`.
+
+    Raises:
+        MetannError: a check fails, or the file cannot be written.
+    """
+    _write(Path(path), table, "probabilities")
+
+
+def write_expert_probabilities(path: Path, table: ExpertProbabilities) -> None:
+    """Write one expert's probabilities atomically, after the checks of `read_expert_probabilities`."""
+    _write(Path(path), table, "expert_probabilities")
+
+
+def read_samples(path: Path) -> Samples:
+    """Read samples.parquet.
+
+    Raises:
+        MetannError: missing, truncated or foreign file, wrong schema, or a failed check (ids, splits, labels).
+    """
+    path = Path(path)
+    columns, metadata = _read(path, "samples")
+    return _checked(path, Samples(*_keys(path, columns), metadata), None)
+
+
+def read_probabilities(path: Path, split: str | None = None) -> Probabilities:
+    """Read a network's probabilities; all splits, or one.
+
+    Raises:
+        MetannError: missing, truncated or foreign file, wrong schema, duplicate ids, unknown split, labels out of range,
+            NaN, or rows that do not sum to 1 within 1e-4. One line that names the file.
+    """
+    path = Path(path)
+    columns, metadata = _read(path, "probabilities")
+    classes = sorted((name for name in columns if name.startswith("p_")), key=lambda name: int(name[2:]))
+    if classes != [f"p_{k}" for k in range(len(classes))] or len(classes) < 2 or "log_partition" not in columns:
+        raise MetannError(f"{path}: columns {one_line(columns)} are not p_0 .. p_K-1 and log_partition; {_CURE}")
+    p_NK = np.stack([_numbers(path, columns, name) for name in classes], axis=1)
+    log_partition = _numbers(path, columns, "log_partition")
+    table = Probabilities(*_keys(path, columns), metadata, p_NK=p_NK, log_partition=log_partition)
+    return _checked(path, table, split)
+
+
+def read_expert_probabilities(path: Path, split: str | None = None) -> ExpertProbabilities:
+    """Read one expert's probabilities; errors as in `read_probabilities`."""
+    path = Path(path)
+    columns, metadata = _read(path, "expert_probabilities")
+    table = ExpertProbabilities(*_keys(path, columns), metadata, expert_probability=_numbers(path, columns, "expert_probability"))
+    return _checked(path, table, split)
+
+
+_CURE = "delete it and run the workflow again"
+
+
+def one_line(names: Iterable[str]) -> str:
+    """Column names for an error text, cut after six."""
+    names = list(names)
+    return "[" + ", ".join(names[:6]) + (", ..." if len(names) > 6 else "") + "]"
+
+
+def _read(path: Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    try:
+        arrow = pq.read_table(path, memory_map=True, partitioning=None)
+    except FileNotFoundError:
+        raise MetannError(f"no table {path}; run the stage that makes it, or check the path") from None
+    except (OSError, pa.ArrowException) as error:
+        raise MetannError(f"{path} is not a whole Parquet file ({str(error).splitlines()[0]}); {_CURE}") from None
+    raw = (arrow.schema.metadata or {}).get(_META)
+    try:
+        metadata = json.loads(raw) if raw else {}
+    except json.JSONDecodeError:
+        metadata = {}
+    if metadata.get("kind") != kind or metadata.get("schema") != SCHEMA_VERSION:
+        found = f"kind {metadata['kind']!r}, schema {metadata.get('schema')}" if "kind" in metadata else "no metann metadata"
+        raise MetannError(f"{path} is not a metann {kind} table of schema {SCHEMA_VERSION} ({found}); {_CURE}")
+    return {name: arrow.column(name) for name in arrow.column_names}, metadata
+
+
+def _numbers(path: Path, columns: dict[str, Any], name: str) -> np.ndarray:
+    column = columns.get(name)
+    if column is None:
+        raise MetannError(f"{path} has no column {name!r}; found {one_line(columns)}; {_CURE}")
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)) or column.null_count:
+        raise MetannError(f"{path}: column {name!r} is {column.type} with {column.null_count} nulls, not whole numbers or floats; {_CURE}")
+    return column.to_numpy()
+
+
+def _keys(path: Path, columns: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    split = columns.get("split")
+    text = split is not None and (pa.types.is_dictionary(split.type) or pa.types.is_string(split.type))
+    if not text:
+        raise MetannError(f"{path} has no text column 'split'; found {one_line(columns)}; {_CURE}")
+    encoded = split.combine_chunks() if pa.types.is_dictionary(split.type) else split.dictionary_encode().combine_chunks()
+    names = np.asarray(encoded.dictionary.to_pylist() or [""])
+    return _numbers(path, columns, "sample_id"), names[encoded.indices.to_numpy()], _numbers(path, columns, "label")
+
+
+def _check(path: Path, table: Samples) -> None:
+    n = len(table)
+    for name, column in vars(table).items():
+        if isinstance(column, np.ndarray) and len(column) != n:
+            raise MetannError(f"{path}: column {name} has {len(column)} rows, sample_id has {n}; {_CURE}")
+    ids, counts = np.unique(table.sample_id, return_counts=True)
+    if len(ids) != n:
+        raise MetannError(f"{path}: sample_id {ids[counts > 1][0]} stands {counts.max()} times; ids are unique over all splits; {_CURE}")
+    strange = set(np.unique(table.split)) - set(SPLITS)
+    if strange:
+        raise MetannError(f"{path}: unknown split {sorted(strange)[0]!r}; known: {', '.join(SPLITS)}; {_CURE}")
+    names = table.metadata.get("class_names")
+    classes = table.p_NK.shape[1] if isinstance(table, Probabilities) else len(names) if names else None
+    if names is not None and classes != len(names):
+        raise MetannError(f"{path}: {classes} probability columns but {len(names)} class names; {_CURE}")
+    if n and (table.label.min() < 0 or (classes is not None and table.label.max() >= classes)):
+        raise MetannError(
+            f"{path}: labels run from {table.label.min()} to {table.label.max()}, classes from 0 to {(classes or 0) - 1}; {_CURE}"
+        )
+    if isinstance(table, Probabilities):
+        _check_rows(path, table)
+    if isinstance(table, ExpertProbabilities):
+        inside = (table.expert_probability >= 0) & (table.expert_probability <= 1)
+        if not inside.all():
+            row = int(np.argmin(inside))
+            raise MetannError(
+                f"{path}: sample {table.sample_id[row]} has expert probability {table.expert_probability[row]}; must be in [0, 1]; {_CURE}"
+            )
+
+
+def _check_rows(path: Path, table: Probabilities) -> None:
+    with np.errstate(invalid="ignore"):
+        sums = table.p_NK.sum(axis=1, dtype=np.float64)
+        good = (np.abs(sums - 1) <= 1e-4) & (table.p_NK >= 0).all(axis=1)  # NaN compares false
+    if not good.all():
+        row = int(np.argmin(good))
+        raise MetannError(
+            f"{path}: the probabilities of sample {table.sample_id[row]} sum to {sums[row]:.6g}, not to 1 "
+            f"({int((~good).sum())} such rows of {len(table)}); are they logits? {_CURE}"
+        )
+
+
+def _checked(path: Path, table: Any, split: str | None) -> Any:
+    _check(path, table)
+    if split is None:
+        return table
+    if split not in SPLITS:
+        raise MetannError(f"unknown split {split!r}; known: {', '.join(SPLITS)}")
+    return table.select(split)
+
+
+def align(reference: Samples, other: Samples, reference_path: Path, path: Path) -> np.ndarray:
+    """Positions in `other` of the rows of `reference`, joined by sample_id.
+
+    Returns:
+        (N,) int64; `other.label[positions]` equals `reference.label`.
+
+    Raises:
+        MetannError: another dataset or class order, missing or additional ids, or unequal labels or splits.
+    """
+    for key, what in [("digest", "dataset"), ("class_names", "class order")]:
+        mine, theirs = reference.metadata.get(key), other.metadata.get(key)
+        if mine is not None and theirs is not None and mine != theirs:
+            raise MetannError(f"{path} is of another {what} ({theirs}) than {reference_path} ({mine}); make it anew with this run's data")
+    order = np.argsort(other.sample_id, kind="stable")
+    where = np.minimum(np.searchsorted(other.sample_id, reference.sample_id, sorter=order), max(len(other) - 1, 0))
+    positions = order[where] if len(other) else np.zeros(0, np.int64)
+    missing = reference.sample_id[other.sample_id[positions] != reference.sample_id] if len(other) else reference.sample_id
+    if len(missing) or len(other) != len(reference):
+        detail = f"sample {missing[0]} is missing" if len(missing) else f"{len(other)} rows instead of {len(reference)}"
+        raise MetannError(f"{path} does not hold the images of {reference_path}: {detail}; {_CURE}")
+    for name in ("label", "split"):
+        unequal = getattr(other, name)[positions] != getattr(reference, name)
+        if unequal.any():
+            row = int(np.argmax(unequal))
+            raise MetannError(f"{path} and {reference_path} disagree on the {name} of sample {reference.sample_id[row]}; {_CURE}")
+    return positions
