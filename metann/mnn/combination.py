@@ -1,0 +1,156 @@
+"""How the answers of switch and experts become one prediction, for one set of active classes and for all prefixes at once.
+
+Shapes: N images, K classes, J = K + 1 prefixes. S = switch_NK, E = expert_NK (column c: expert c says 'this is class c').
+
+The report (Doerr and Zuev, 'Meta Neural Networks') multiplies S by a vector v_c for every active class c; v_c holds E_c at c
+and (1 - E_c) / (K - 1) at every other class. All v_c share their factor except at c itself, so it cancels:
+
+    score_k = log S_k + [k active] * (logit E_k + log(K - 1)),    probabilities = softmax(score),    prediction = argmax score
+
+Rules (`rule`), each a score of class k that depends on the other classes in nothing, so that all have prefix tables:
+    product             as above. An expert at E = 1/K changes nothing.
+    product_calibrated  logit E_k - logit prior_k instead of logit E_k + log(K - 1). prior_k is the share of class k among the
+                        images that expert k is asked about (`calibration.base_rates`): the expert at its base rate, not at
+                        1/K, changes nothing, which makes the update Bayes' rule for experts independent of the switch.
+                        prior_k = 1/K is `product`.
+    replace             active classes take E_k in place of S_k (score log E_k); among them only the experts' log-odds rank.
+All three are the switch itself when no class is active.
+
+Exact zeros. A probability of exactly 0 (or 1 - E = 0) stands for one and the same e^-10000: where the report's product is not
+zero for every class the result equals it; where it is (two experts say 1; S_c = 0 but E_c = 1; every active expert says 0)
+this is the limit for all zeros shrinking together, that is, first the fewest zeros decide, then the other factors.
+The log of the least positive float64 is -745, so no product of positive factors comes near.
+
+Ties go to the class with the lower index, in predictions as in the order of a prefix.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from metann.errors import MetannError, unknown
+from metann.mnn import checks
+
+RULES = ("product", "product_calibrated", "replace")
+ZERO_LOG = -1e4
+
+
+def combine(switch_NK: Any, expert_NK: Any, active_NK: Any, *, rule: str = "product", prior_K: Any = None) -> np.ndarray:
+    """Probabilities of the meta network: softmax of the scores in the module's docstring.
+
+    Args:
+        switch_NK: (N, K) probabilities of the switch.
+        expert_NK: (N, K), column c is expert c's probability of its class; read only where active, but never NaN.
+        active_NK: (N, K) bool, which experts are asked; any set, not only a prefix.
+        rule: one of `RULES`.
+        prior_K: (K,) base rates in (0, 1), for `product_calibrated` only.
+
+    Returns:
+        (N, K) float64, rows sum to 1.
+
+    Raises:
+        MetannError: shapes that differ, NaN, values outside [0, 1], unknown rule, missing or unused prior_K.
+    """
+    without_NK, with_NK = _scores(switch_NK, expert_NK, rule, prior_K)
+    active_NK = np.asarray(active_NK)
+    if active_NK.dtype != bool or active_NK.shape != with_NK.shape:
+        raise MetannError(f"active_NK is {active_NK.dtype} of shape {active_NK.shape}; needed: bool of shape {with_NK.shape}")
+    score_NK = np.where(active_NK, with_NK, without_NK)
+    p_NK = np.exp(score_NK - score_NK.max(axis=1, keepdims=True))
+    return p_NK / p_NK.sum(axis=1, keepdims=True)
+
+
+def prefix_order(switch_NK: Any) -> np.ndarray:
+    """Classes of each image from the most to the least probable; ties in order of the index.
+
+    Returns:
+        (N, K) int64; the first j entries of a row are the active classes of its prefix of length j.
+    """
+    return np.argsort(-checks.probability_table("switch_NK", switch_NK), axis=1, kind="stable")
+
+
+def prefix_predictions(switch_NK: Any, expert_NK: Any, *, rule: str = "product", prior_K: Any = None) -> np.ndarray:
+    """Predicted class of every image for every number of active classes.
+
+    Sorted by S, the classes that are not active compete only through their first one, and the active ones only through
+    their best so far: one running maximum, O(N K log K) with the sort.
+
+    Args:
+        switch_NK: (N, K) probabilities of the switch.
+        expert_NK: (N, K), column c is expert c's probability of its class.
+        rule: one of `RULES`.
+        prior_K: (K,) base rates, for `product_calibrated` only.
+
+    Returns:
+        (N, K + 1) int64; column j: the prediction with the j most probable classes active. Column 0 is argmax S.
+
+    Raises:
+        MetannError: as in `combine`.
+    """
+    without_NK, with_NK = _scores(switch_NK, expert_NK, rule, prior_K)
+    n, classes = with_NK.shape
+    order_NK = prefix_order(switch_NK)
+    without_NK = np.take_along_axis(without_NK, order_NK, axis=1)
+    with_NK = np.take_along_axis(with_NK, order_NK, axis=1)
+    prediction_NJ = np.empty((n, classes + 1), np.int64)
+    prediction_NJ[:, 0] = order_NK[:, 0]
+    score_N, class_N = np.full(n, -np.inf), np.full(n, classes)
+    for j in range(1, classes + 1):
+        score_N, class_N = _better(score_N, class_N, with_NK[:, j - 1], order_NK[:, j - 1])
+        prediction_NJ[:, j] = class_N if j == classes else _better(score_N, class_N, without_NK[:, j], order_NK[:, j])[1]
+    return prediction_NJ
+
+
+def prefix_correct(switch_NK: Any, expert_NK: Any, labels_N: Any, *, rule: str = "product", prior_K: Any = None) -> np.ndarray:
+    """Whether each image is classified rightly, for every number of active classes.
+
+    Every switch function is one integer j(n) per image, and its accuracy the mean of the entries [n, j(n)].
+
+    Args:
+        switch_NK: (N, K) probabilities of the switch.
+        expert_NK: (N, K), column c is expert c's probability of its class.
+        labels_N: (N,) true classes, whole numbers in 0..K-1.
+        rule: one of `RULES`.
+        prior_K: (K,) base rates, for `product_calibrated` only.
+
+    Returns:
+        (N, K + 1) bool; column 0 is the switch alone, column K asks every expert.
+
+    Raises:
+        MetannError: as in `combine`, or labels of another length or range.
+    """
+    prediction_NJ = prefix_predictions(switch_NK, expert_NK, rule=rule, prior_K=prior_K)
+    return prediction_NJ == checks.class_labels(labels_N, (len(prediction_NJ), prediction_NJ.shape[1] - 1))[:, None]
+
+
+def _better(score_N: np.ndarray, class_N: np.ndarray, other_N: np.ndarray, other_class_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The higher score and its class, image by image; of two equal ones the lower class."""
+    take_N = (other_N > score_N) | ((other_N == score_N) & (other_class_N < class_N))
+    return np.where(take_N, other_N, score_N), np.where(take_N, other_class_N, class_N)
+
+
+def _scores(switch_NK: Any, expert_NK: Any, rule: str, prior_K: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of the classes when they are not active and when they are: two (N, K) float64."""
+    switch_NK = checks.probability_table("switch_NK", switch_NK)
+    expert_NK = checks.probability_table("expert_NK", expert_NK, switch_NK.shape)
+    if rule not in RULES:
+        raise unknown("combination rule", rule, RULES)
+    if (prior_K is not None) != (rule == "product_calibrated"):
+        raise MetannError(f"rule {rule!r} {'needs' if prior_K is None else 'takes no'} prior_K; product_calibrated alone uses base rates")
+    without_NK = _log(switch_NK)
+    if rule == "replace":
+        return without_NK, _log(expert_NK)
+    classes = switch_NK.shape[1]
+    neutral_K = np.log(classes - 1) if prior_K is None else -_logit_of_prior(prior_K, classes)
+    return without_NK, without_NK + (_log(expert_NK) - _log(1 - expert_NK) + neutral_K)
+
+
+def _log(p: np.ndarray) -> np.ndarray:
+    return np.where(p > 0, np.log(np.where(p > 0, p, 1.0)), ZERO_LOG)
+
+
+def _logit_of_prior(prior_K: Any, classes: int) -> np.ndarray:
+    prior_K = np.asarray(prior_K, np.float64)
+    if prior_K.shape != (classes,) or not ((prior_K > 0) & (prior_K < 1)).all():
+        raise MetannError(f"prior_K has shape {prior_K.shape}; needed: ({classes},) base rates between 0 and 1, both excluded")
+    return np.log(prior_K) - np.log1p(-prior_K)
