@@ -125,7 +125,7 @@ def test_ties_go_to_the_first_class():
     assert prefix_order(switch_NK).tolist() == [[0, 1, 2]]
     assert prefix_predictions(switch_NK, [[0.2, 0.7, 0.7]]).tolist() == [[0, 1, 1, 1]]
     assert prefix_predictions([[0.2, 0.6, 0.2]], [[0.5, 0.1, 0.5]]).tolist() == [[1, 0, 0, 0]]
-    assert prefix_predictions([[0.2, 0.2, 0.6]], [[1 / 3, 1 / 3, 1e-9]]).tolist() == [[2, 0, 0, 0]]
+    assert prefix_predictions([[0.2, 0.2, 0.6]], [[0.5, 0.5, 1e-9]]).tolist() == [[2, 0, 0, 0]]
 
 
 def test_an_expert_at_its_neutral_value_changes_nothing():
