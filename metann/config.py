@@ -1,18 +1,20 @@
 """The configuration: typed sections that are the one source of defaults, flags, checks and schema. Imports no torch.
 
 A section is a frozen pydantic model. The workflow reads `config.yaml` into `Config`; a stage's CLI takes the same
-sections as flags (`--training.epochs 20`); `flags(...)` writes those flags. The defaults here are the values of
+sections as flags (`--training.epochs 20`), which `metann.sections.flags` writes. The defaults here are the values of
 `config.yaml`, and a test keeps the two equal.
 """
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from metann import registry
 from metann.errors import MetannError, one_of, unknown
+from metann.sections import Section, read_section
 from metann.thresholds import expand_thresholds, format_threshold
 
 Positive = Annotated[int, Field(ge=1)]
@@ -23,10 +25,58 @@ Thresholds = Annotated[tuple[float, ...], BeforeValidator(expand_thresholds)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
 
 
-class Section(BaseModel):
-    """Base of all sections: unknown keys are errors, values never change after reading."""
+def _scalar(value: object) -> object:
+    """A setting from a flag is text; read it as YAML does, so that flags and files give the same value."""
+    return yaml.safe_load(value) if isinstance(value, str) else value
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+class SwitchFunction(BaseModel):
+    """A switch function with its parameters, as written in the configuration: `top_p(0.9)`."""
+
+    model_config = ConfigDict(frozen=True)
+    name: str
+    parameters: tuple[float, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> "SwitchFunction":
+        """Read `name(number, ...)`; thresholds and shares stay in [0, 1], counts are whole.
+
+        Raises:
+            MetannError: unknown function, wrong number of parameters, or a parameter out of range.
+        """
+        match = re.fullmatch(r"\s*(\w+)\s*(?:\(([^()]*)\))?\s*", str(text))
+        known = registry.switch_functions()
+        if match is None or match[1] not in known:
+            raise unknown("switch function", text, (f"{n}({', '.join(p)})" for n, p in known.items()), "metann/mnn/switch_functions.py")
+        names, given = known[match[1]], [part.strip() for part in (match[2] or "").split(",") if part.strip()]
+        try:
+            numbers = tuple(float(part) for part in given)
+        except ValueError:
+            numbers = ()
+        if len(numbers) != len(names):
+            raise MetannError(f"switch function {text!r} takes ({', '.join(names)}), each a number")
+        for name, number in zip(names, numbers, strict=True):
+            whole = name == "k"
+            if (whole and (number < 0 or number != int(number))) or (not whole and not 0 <= number <= 1):
+                raise MetannError(f"switch function {text!r}: {name} must be {'a whole number >= 0' if whole else 'in [0, 1]'}")
+        return cls(name=match[1], parameters=numbers)
+
+    def _texts(self) -> list[str]:
+        names = registry.switch_functions()[self.name]
+        return [str(int(v)) if n == "k" else format_threshold(v) for n, v in zip(names, self.parameters, strict=True)]
+
+    @property
+    def parameter(self) -> str:
+        """The parameters as text, `0.90` or `0.50, 2`; empty where there are none."""
+        return ", ".join(self._texts())
+
+    @property
+    def slug(self) -> str:
+        """A file name: `top_p_0.90`."""
+        return "_".join([self.name, *self._texts()])
+
+    def __str__(self) -> str:
+        return f"{self.name}({self.parameter})" if self.parameters else self.name
 
 
 class DataSection(Section):
@@ -70,19 +120,19 @@ class TrainingSection(Section):
 class ExpertSection(TrainingSection):
     """The training of the experts, and what they start from."""
 
-    epochs: Positive = 6
+    epochs: Positive = 4
     learning_rate: Rate = 0.05
     start: Literal["switch", "scratch"] = "switch"  # fine-tune the switch's weights, or begin anew
     sampler: Literal["uniform", "hard"] = "uniform"  # hard: draw images by their loss in the previous epoch
     train: Literal["all", "head"] = "all"  # head: last block and classifier only
-    classes_per_job: Positive = 1  # experts trained by one process; changes no result
+    classes_per_job: Positive = 5  # experts trained by one process; changes no result
 
 
 class NetworkSection(Section):
     """One network: trained here, read from weights, or given as a table of probabilities."""
 
     architecture: str | None = None  # a name of metann/networks
-    settings: dict[str, int | float | bool | str] = {}  # of the architecture, such as width
+    settings: dict[str, Annotated[int | float | bool | str, BeforeValidator(_scalar)]] = {}  # of the architecture, such as width
     training: dict[str, Any] = {}  # keys of `training` that differ for this network
     weights: str | None = None  # a local file, 'published', or a torchvision weight name: no training
     probabilities: Path | None = None  # .npy (n x K) or .parquet: no network at all
@@ -119,7 +169,15 @@ class MnnSection(Section):
     controls: tuple[str, ...] = ("wide",)  # names of `networks` that are compared at their cost
     dataset_thresholds: Thresholds = (0.05, 0.1, 0.2)
     test_thresholds: Thresholds = expand_thresholds(["0..1 step 0.05", "0.1..0.3 step 0.01"])
-    switch_functions: tuple[str, ...] = ("top_k(1)", "top_k(2)", "top_p(0.9)", "margin(0.2)", "only_if_unsure(0.5, 2)", "none", "all")
+    switch_functions: tuple[str, ...] = (
+        "top_k(1)",
+        "top_k(2)",
+        "top_p(0.90)",
+        "margin(0.20)",
+        "only_if_unsure(0.50, 2)",
+        "none",
+        "all",
+    )
     combine: Literal["product", "product_calibrated", "replace"] = "product"
     temperature: Literal["none", "validation"] = "none"
     probabilities: Literal["in_sample", "out_of_fold"] = "in_sample"
@@ -176,119 +234,3 @@ class Config(Section):
     def training_of(self, network: str) -> TrainingSection:
         """The training of one network: `training` with that network's own keys over it."""
         return read_section(TrainingSection, self.training.model_dump() | self.networks[network].training, f"networks.{network}.training")
-
-
-class SwitchFunction(BaseModel):
-    """A switch function with its parameters, as written in the configuration: `top_p(0.9)`."""
-
-    model_config = ConfigDict(frozen=True)
-    name: str
-    parameters: tuple[float, ...] = ()
-
-    @classmethod
-    def parse(cls, text: str) -> "SwitchFunction":
-        """Read `name(number, ...)`; thresholds and shares stay in [0, 1], counts are whole.
-
-        Raises:
-            MetannError: unknown function, wrong number of parameters, or a parameter out of range.
-        """
-        match = re.fullmatch(r"\s*(\w+)\s*(?:\(([^()]*)\))?\s*", str(text))
-        known = registry.switch_functions()
-        if match is None or match[1] not in known:
-            raise unknown("switch function", text, (f"{n}({', '.join(p)})" for n, p in known.items()), "metann/mnn/switch_functions.py")
-        names, given = known[match[1]], [part.strip() for part in (match[2] or "").split(",") if part.strip()]
-        try:
-            numbers = tuple(float(part) for part in given)
-        except ValueError:
-            numbers = ()
-        if len(numbers) != len(names):
-            raise MetannError(f"switch function {text!r} takes ({', '.join(names)}), each a number")
-        for name, number in zip(names, numbers, strict=True):
-            whole = name == "k"
-            if (whole and (number < 0 or number != int(number))) or (not whole and not 0 <= number <= 1):
-                raise MetannError(f"switch function {text!r}: {name} must be {'a whole number >= 0' if whole else 'in [0, 1]'}")
-        return cls(name=match[1], parameters=numbers)
-
-    def _texts(self) -> list[str]:
-        names = registry.switch_functions()[self.name]
-        return [str(int(v)) if n == "k" else format_threshold(v) for n, v in zip(names, self.parameters, strict=True)]
-
-    @property
-    def parameter(self) -> str:
-        """The parameters as text, `0.90` or `0.50, 2`; empty where there are none."""
-        return ", ".join(self._texts())
-
-    @property
-    def slug(self) -> str:
-        """A file name: `top_p_0.90`."""
-        return "_".join([self.name, *self._texts()])
-
-    def __str__(self) -> str:
-        return f"{self.name}({self.parameter})" if self.parameters else self.name
-
-
-def _first_line(error: ValidationError, prefix: str) -> str:
-    """The first problem of a pydantic error as one line: key, what was given, what is wrong."""
-    problem = error.errors(include_url=False)[0]
-    location = [part for part in (*prefix.split("."), *map(str, problem["loc"])) if part]
-    key = ".".join(location)
-    if problem["type"] == "extra_forbidden":
-        return f"unknown key {key!r}"
-    cause = problem.get("ctx", {}).get("error")
-    if isinstance(cause, MetannError):
-        return f"{key}: {cause}" if key else str(cause)
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{key} = {problem['input']!r}: {message[0].lower()}{message[1:]}"
-
-
-def _known_keys(section: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
-    """Keys of the (nested) section in which an unknown key was found."""
-    current: Any = section
-    for part in location[:-1]:
-        fields = getattr(current, "model_fields", None)
-        if fields is not None:
-            current = fields[part].annotation if part in fields else None
-            if part == "networks":
-                current = dict
-        elif current is dict:
-            current = NetworkSection
-    return sorted(getattr(current, "model_fields", {}))
-
-
-Model = TypeVar("Model", bound=BaseModel)
-
-
-def read_section(section: type[Model], values: Any, prefix: str = "") -> Model:
-    """Check `values` against a section.
-
-    Raises:
-        MetannError: the first problem, as one line.
-    """
-    try:
-        return section.model_validate(values)
-    except ValidationError as error:
-        text = _first_line(error, prefix)
-        problem = error.errors(include_url=False)[0]
-        if problem["type"] == "extra_forbidden":
-            text += f"; known: {one_of(_known_keys(section, problem['loc']))}"
-        raise MetannError(text) from None
-
-
-def flags(prefix: str, section: BaseModel) -> list[str]:
-    """A section as the CLI flags that give it back: `--training.epochs 20 --training.flip ...`.
-
-    Every value is spelled out, also where it equals the default, so that a command in a log stays true when a default
-    changes. Nothing is quoted here; the rules quote each word (`:q`).
-    """
-    words: list[str] = []
-    for key, value in section.model_dump(mode="json").items():
-        flag = f"--{prefix}.{key.replace('_', '-')}"
-        if isinstance(value, bool):
-            words.append(flag if value else f"--{prefix}.no-{key.replace('_', '-')}")
-        elif isinstance(value, dict):
-            words += [f"{flag}.{inner}={item}" for inner, item in value.items()]
-        elif isinstance(value, list):
-            words += [f"{flag}={item}" for item in value]
-        elif value is not None:
-            words.append(f"{flag}={value}")
-    return words

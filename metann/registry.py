@@ -9,6 +9,7 @@ that only has to know a name (the configuration, the workflow, `--help`).
 import ast
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 PACKAGE = Path(__file__).parent
 
@@ -42,15 +43,24 @@ def figures() -> tuple[str, ...]:
     return files_with("figures", "draw")
 
 
+def _literal(path: Path, name: str) -> Any:
+    """The literal value assigned to `name` at the top level of a file, or None."""
+    for node in _tree(path).body:
+        if isinstance(node, ast.Assign) and any(isinstance(target, ast.Name) and target.id == name for target in node.targets):
+            return ast.literal_eval(node.value)
+    return None
+
+
+@cache
+def dataset_classes(dataset: str) -> int | None:
+    """How many classes a dataset always has (the literal `CLASSES` of its file), or None where its folders say."""
+    return _literal(PACKAGE / "data" / f"{dataset}.py", "CLASSES")
+
+
 @cache
 def architectures() -> dict[str, str]:
     """Architecture name -> module name of its family in metann/networks."""
-    found: dict[str, str] = {}
-    for path in _files("networks"):
-        for node in _tree(path).body:
-            if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "NAMES" for t in node.targets):
-                found |= dict.fromkeys(ast.literal_eval(node.value), path.stem)
-    return found
+    return {name: path.stem for path in _files("networks") for name in _literal(path, "NAMES") or ()}
 
 
 @cache

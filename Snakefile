@@ -1,0 +1,26 @@
+from snakemake.utils import min_version
+
+min_version("9.18")
+
+# A preset is a whole run, not a change to another one: config.yaml counts only when no --configfile is given.
+if not workflow.overwrite_configfiles:
+
+    configfile: f"{workflow.basedir}/config.yaml"
+
+
+# Used only with `--sdm apptainer`; built from envs/Dockerfile.
+container: "docker://metann:0.1.0"
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/networks.smk"
+include: "rules/mnn.smk"
+include: "rules/figures.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.collect_results.output.summary,
+        expand(rules.draw_figure.output, figure=run.figures),

@@ -1,0 +1,5 @@
+"""`python -m metann`."""
+
+from metann.cli import main
+
+main()

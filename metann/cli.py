@@ -1,0 +1,58 @@
+"""The command line: one verb per stage. Stages are imported only when they run, so `--help` and errors are quick."""
+
+import ast
+import sys
+from collections.abc import Sequence
+
+import cyclopts
+from cyclopts import App, Parameter
+
+from metann import __version__
+from metann.errors import MetannError
+from metann.registry import PACKAGE
+
+app = App(
+    name="metann",
+    version=__version__,
+    help="Networks that decide image by image how much of themselves to run. The workflow calls these verbs; each can be run by hand.",
+    default_parameter=Parameter(negative_iterable=(), consume_multiple=True),
+    exit_on_error=False,
+    print_error=False,
+)
+
+
+def stages() -> dict[str, str]:
+    """Stage name -> first line of its docstring, read from metann/stages without importing it."""
+    found = {}
+    for path in sorted((PACKAGE / "stages").glob("[!_]*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and node.name == path.stem:
+                found[path.stem] = (ast.get_docstring(node) or "").split("\n")[0]
+    return found
+
+
+for _stage in stages():
+    app.command(f"metann.stages.{_stage}:{_stage}", name=_stage.replace("_", "-"))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one verb; a bad input is one line on standard error and exit code 2."""
+    try:
+        app(sys.argv[1:] if arguments is None else list(arguments))
+    except MetannError as error:
+        _fail(str(error))
+    except cyclopts.CycloptsError as error:
+        _fail(" ".join(str(error).split()))
+    except MemoryError:
+        _fail("out of memory; ask for more (mem_mb) or use a smaller batch_size")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _fail(message: str) -> None:
+    print(f"metann: error: {' '.join(message.splitlines())}", file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

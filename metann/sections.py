@@ -1,0 +1,77 @@
+"""Sections of a configuration in general: reading with one-line errors, and writing as command-line flags."""
+
+from collections.abc import Collection
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from metann.errors import MetannError, one_of
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are errors, values never change after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+def _first_line(error: ValidationError, prefix: str) -> str:
+    """The first problem of a pydantic error as one line: key, what was given, what is wrong."""
+    problem = error.errors(include_url=False)[0]
+    location = [part for part in (*prefix.split("."), *map(str, problem["loc"])) if part]
+    key = ".".join(location)
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {key!r}"
+    cause = problem.get("ctx", {}).get("error")
+    if isinstance(cause, MetannError):
+        return f"{key}: {cause}" if key else str(cause)
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{key} = {problem['input']!r}: {message[0].lower()}{message[1:]}"
+
+
+def _known_keys(section: Any, location: tuple[Any, ...]) -> list[str]:
+    """Keys of the (nested) section in which an unknown key was found; a dict's sections are its last type argument."""
+    for part in location[:-1]:
+        if hasattr(section, "model_fields"):
+            section = section.model_fields[part].annotation
+        elif get_args(section):
+            section = get_args(section)[-1]
+    return sorted(getattr(section, "model_fields", {}))
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_section(section: type[Model], values: Any, prefix: str = "") -> Model:
+    """Check `values` against a section.
+
+    Raises:
+        MetannError: the first problem, as one line.
+    """
+    try:
+        return section.model_validate(values)
+    except ValidationError as error:
+        text = _first_line(error, prefix)
+        problem = error.errors(include_url=False)[0]
+        if problem["type"] == "extra_forbidden":
+            text += f"; known: {one_of(_known_keys(section, problem['loc']))}"
+        raise MetannError(text) from None
+
+
+def flags(prefix: str, section: BaseModel, leave_out: Collection[str] = ()) -> list[str]:
+    """A section as the CLI flags that give it back: `--training.epochs 20 --training.flip ...`.
+
+    Every value is spelled out, also where it equals the default, so that a command in a log stays true when a default
+    changes. Nothing is quoted here; the rules quote each word (`:q`).
+    """
+    words: list[str] = []
+    for key, value in section.model_dump(mode="json", exclude=set(leave_out)).items():
+        flag = f"--{prefix}.{key.replace('_', '-')}"
+        if isinstance(value, bool):
+            words.append(flag if value else f"--{prefix}.no-{key.replace('_', '-')}")
+        elif isinstance(value, dict):
+            words += [f"{flag}.{inner}={item}" for inner, item in value.items()]
+        elif isinstance(value, list):
+            words += [f"{flag}={item}" for item in value]
+        elif value is not None:
+            words.append(f"{flag}={value}")
+    return words

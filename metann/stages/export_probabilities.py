@@ -1,0 +1,90 @@
+"""Stage export_probabilities: a trained network's class probabilities for every image."""
+
+from pathlib import Path
+from typing import Literal
+
+
+def export_probabilities(
+    *,
+    weights: list[Path],
+    data: Path,
+    output: Path,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    threads: int = 1,
+    seed: int = 0,
+    out_of_fold: bool = False,
+    code: str = "",
+) -> None:
+    """Write one network's probabilities for all splits, in eval mode.
+
+    Parameters
+    ----------
+    weights
+        One weights.safetensors; with --out-of-fold the networks of all folds, in order.
+    data
+        Folder made by prepare-data.
+    output
+        The probabilities.parquet to write.
+    device
+        Where to compute; auto takes CUDA where it is.
+    threads
+        Torch threads on the CPU.
+    seed
+        Of this run; with --out-of-fold it names the folds.
+    out_of_fold
+        Write the training images only, each as seen by the network whose training left it out.
+    code
+        Digest of the code, for the metadata (the workflow gives it).
+    """
+    import numpy as np
+    import torch
+
+    from metann.cost import count_macs
+    from metann.data.folds import fold_of
+    from metann.data.prepared import read_prepared
+    from metann.errors import MetannError
+    from metann.networks.weights import load_weights
+    from metann.provenance import versions
+    from metann.seeds import derive_seed
+    from metann.tables import Probabilities, write_probabilities
+    from metann.training import Normalisation, infer, start_torch
+
+    target = start_torch(device, threads)
+    prepared = read_prepared(data)
+    info, samples = prepared.info, prepared.samples
+    if not out_of_fold and len(weights) != 1:
+        raise MetannError(f"{len(weights)} weight files given; one is needed, or --out-of-fold with one for each fold")
+    rows = samples.rows("train") if out_of_fold else np.arange(len(samples))
+    parts = fold_of(samples.label[rows], len(weights), derive_seed(seed, "folds")) if out_of_fold else np.zeros(len(rows), np.int64)
+    logits_NK = np.zeros((len(rows), len(info.class_names)), np.float32)
+    for part, path in enumerate(weights):
+        module, header = load_weights(path, expect={"class_names": list(info.class_names)})
+        mine = np.flatnonzero(parts == part)
+        images = torch.from_numpy(np.ascontiguousarray(prepared.images_NCHW[rows[mine]]))
+        logits_NK[mine] = infer(module.to(target), images, Normalisation(tuple(header["mean"]), tuple(header["std"]))).numpy()
+    exact_NK = torch.from_numpy(logits_NK).double()
+    metadata = {
+        "dataset": info.name,
+        "digest": info.digest,
+        "class_names": list(info.class_names),
+        "network": header["network"],
+        "seed": header["seed"],
+        "architecture": header["architecture"],
+        "macs": count_macs(module, info.channels, info.image_size),
+        "normalisation": {"mean": header["mean"], "std": header["std"]},
+        "selection": "out_of_fold" if out_of_fold else "in_sample",
+        "versions": versions(),
+        "code": code,
+    }
+    table = Probabilities(
+        samples.sample_id[rows],
+        samples.split[rows],
+        samples.label[rows],
+        metadata,
+        p_NK=exact_NK.softmax(dim=1).float().numpy(),
+        log_partition=exact_NK.logsumexp(dim=1).float().numpy(),
+    )
+    write_probabilities(output, table)
+    for split in sorted(set(table.split)):
+        part = table.select(split)
+        print(f"{split}: {len(part)} images, accuracy {np.mean(part.p_NK.argmax(axis=1) == part.label):.4f}")

@@ -1,0 +1,101 @@
+"""Stage train_network: one ordinary classifier from images to weights. The switch is one; so are the controls."""
+
+from pathlib import Path
+
+from metann.config import NetworkSection, TrainingSection
+
+
+def train_network(
+    *,
+    name: str,
+    network: NetworkSection,
+    training: TrainingSection,
+    data: Path,
+    seed: int,
+    output: Path,
+    fold: int | None = None,
+    folds: int = 5,
+    code: str = "",
+) -> None:
+    """Train one network on the training images and keep the best validation epoch.
+
+    Writes weights.safetensors and training.csv into `output`. Killed at any moment and started again, it resumes from
+    its checkpoint and ends with the same weights on the same machine. A network with `weights` is not trained: they
+    are checked and copied.
+
+    Parameters
+    ----------
+    name
+        Of the network; part of its seed and its header.
+    network
+        Architecture and its settings; with `weights` the network is read and not trained.
+    training
+        Epochs, batch size, learning rate and so on.
+    data
+        Folder made by prepare-data.
+    seed
+        Of this run: 0, 1, 2 ...
+    output
+        Folder to write into.
+    fold
+        Leave this fold (0 .. folds-1) of the training images out, for out-of-fold probabilities.
+    folds
+        How many folds there are.
+    code
+        Digest of the code, for the header (the workflow gives it).
+    """
+    import torch
+
+    from metann.data.folds import fold_of
+    from metann.data.prepared import read_prepared
+    from metann.networks import build
+    from metann.networks.weights import pretrained, save_weights
+    from metann.objectives import Classification
+    from metann.provenance import versions
+    from metann.seeds import derive_seed
+    from metann.training import LabelledImages, Normalisation, start_torch, train, write_history
+
+    device = start_torch(training.device, training.threads)
+    prepared = read_prepared(data)
+    info, samples = prepared.info, prepared.samples
+    header = {
+        "architecture": network.architecture,
+        "settings": network.settings,
+        "num_classes": len(info.class_names),
+        "channels": info.channels,
+        "image_size": info.image_size,
+        "class_names": list(info.class_names),
+        "mean": list(info.mean),
+        "std": list(info.std),
+        "dataset": info.name,
+        "digest": info.digest,
+        "network": name,
+        "seed": seed,
+        "training": training.model_dump(mode="json"),
+        "code": code,
+        "versions": versions(),
+    }
+    if network.weights is not None:
+        module, found = pretrained(network.architecture, network.weights, header)
+        history = []
+        header |= found
+    else:
+        torch.manual_seed(derive_seed(seed, "train_network", name, fold, "weights"))
+        module = build(network.architecture, len(info.class_names), info.channels, info.image_size, **network.settings)
+        rows = samples.rows("train")
+        if fold is not None:
+            rows = rows[fold_of(samples.label[rows], folds, derive_seed(seed, "folds")) != fold]
+        history = train(
+            module.to(device),
+            LabelledImages.of(prepared.images_NCHW, samples.label, rows),
+            LabelledImages.of(prepared.images_NCHW, samples.label, samples.rows("val")),
+            Normalisation(info.mean, info.std),
+            Classification(training.label_smoothing),
+            training,
+            (seed, "train_network", name, fold),
+            output,
+            key=f"{info.digest} {network.model_dump_json()} {folds} {code}",
+        )
+    write_history(output / "training.csv", history)
+    save_weights(output / "weights.safetensors", module, header)
+    (output / "checkpoint.pt").unlink(missing_ok=True)

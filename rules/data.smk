@@ -1,0 +1,20 @@
+rule prepare_data:
+    output:
+        images=f"{DATA}/images.npy",
+        samples=f"{DATA}/samples.parquet",
+        info=f"{DATA}/dataset.json",
+    params:
+        data=flags("data", run.data),
+        output=DATA,
+        code=code("prepare_data", f"metann.data.{run.data.name}"),
+    log:
+        f"{DATA}/prepare_data.log",
+    benchmark:
+        f"{DATA}/prepare_data.tsv"
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    message:
+        f"Prepare the images of {run.data.name}"
+    shell:
+        "metann prepare-data {params.data:q} --output={params.output:q} > {log:q} 2>&1"

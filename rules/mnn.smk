@@ -1,0 +1,79 @@
+EXPERT_FILES = (
+    "weights.safetensors",
+    "training.csv",
+    "expert_set.json",
+    "expert_probabilities.parquet",
+)
+
+
+# A rule's outputs are fixed, so there is one rule for each group of `expert.classes_per_job` classes. `classes` takes
+# `output` because Snakemake does not compare params that derive from it: another grouping trains nothing again.
+for group in class_groups:
+
+    rule:
+        name:
+            f"train_expert_{group[0]}" if len(class_groups) > 1 else "train_expert"
+        input:
+            **rules.prepare_data.output,
+            switch=f"{SWITCH}/weights.safetensors",
+            probabilities=f"{SWITCH}/probabilities.parquet",
+            selection=(
+                [f"{SWITCH}/out_of_fold.parquet"]
+                if run.mnn.probabilities == "out_of_fold"
+                else []
+            ),
+        output:
+            [f"{EXPERTS}/class_{c}/{name}" for c in group for name in EXPERT_FILES],
+        params:
+            classes=lambda wildcards, output, group=group: list(group),
+            selection=lambda wildcards, input: [
+                f"--selection={path}" for path in [*input.get("selection", [])]
+            ],
+            expert=flags("expert", run.expert, leave_out=["classes_per_job"]),
+            data=DATA,
+            output=EXPERTS,
+            code=code("train_expert", family(run.mnn.switch)),
+        log:
+            f"{EXPERTS}/train_expert_{group[0]}.log",
+        benchmark:
+            f"{EXPERTS}/train_expert_{group[0]}.tsv"
+        threads: run.expert.threads
+        resources:
+            mem_mb=lambda wildcards, attempt: 3000 * attempt,
+            runtime=lambda wildcards, attempt: 120 * attempt,
+            gpu=gpus(run.expert),
+        message:
+            "Train experts of dataset threshold {wildcards.dataset_threshold}, seed {wildcards.seed}"
+        shell:
+            "metann train-expert --classes {params.classes} --dataset-threshold={wildcards.dataset_threshold}"
+            " --switch={input.switch:q} --probabilities={input.probabilities:q} {params.selection:q} --data={params.data:q}"
+            " {params.expert:q} --seed={wildcards.seed} --output={params.output:q} --code={params.code} > {log:q} 2>&1"
+
+
+rule evaluate_mnn:
+    input:
+        switch=f"{SWITCH}/probabilities.parquet",
+        experts=[f"{EXPERTS}/class_{c}/expert_probabilities.parquet" for c in range(n_classes)],
+    output:
+        prefix=f"{EVALUATION}/prefix.parquet",
+        curve=f"{EVALUATION}/curve.parquet",
+        cells=[f"{EVALUATION}/cells/{function.slug}.parquet" for function in thresholds + switch_functions],
+    params:
+        thresholds=[format_threshold(t) for t in run.mnn.test_thresholds],
+        functions=[f"--switch-functions={function}" for function in switch_functions],
+        combine=run.mnn.combine,
+        temperature=run.mnn.temperature,
+        experts=EXPERTS,
+        output=EVALUATION,
+        code=code("evaluate_mnn"),
+    log:
+        f"{EVALUATION}/evaluate_mnn.log",
+    resources:
+        mem_mb=lambda wildcards, attempt: 1500 * attempt,
+        runtime=lambda wildcards, attempt: 20 * attempt,
+    message:
+        "Evaluate dataset threshold {wildcards.dataset_threshold}, seed {wildcards.seed}, at every test threshold"
+    shell:
+        "metann evaluate-mnn --switch={input.switch:q} --experts {input.experts:q}"
+        " --dataset-threshold={wildcards.dataset_threshold} --test-thresholds {params.thresholds} {params.functions:q}"
+        " --combine={params.combine} --temperature={params.temperature} --output={params.output:q} > {log:q} 2>&1"

@@ -1,0 +1,137 @@
+"""The configuration: defaults, flags and every way to get it wrong."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from metann.config import Config, DataSection, ExpertSection, NetworkSection, SwitchFunction, TrainingSection
+from metann.errors import MetannError
+from metann.sections import flags, read_section
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_config_yaml_spells_out_the_defaults() -> None:
+    written = yaml.safe_load((ROOT / "config.yaml").read_text())
+    assert read_section(Config, written) == Config()
+    spelled, default = written, Config().model_dump(mode="json")
+    for section in ("data", "training", "mnn", "expert", "statistics"):
+        assert set(spelled[section]) == set(default[section]), section
+    assert set(spelled) == set(default)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "presets").glob("*.yaml")), ids=lambda path: path.stem)
+def test_presets_are_valid_and_named_after_their_file(path: Path) -> None:
+    run = read_section(Config, yaml.safe_load(path.read_text()))
+    assert run.run == path.stem
+
+
+def test_the_papers_grid() -> None:
+    run = read_section(Config, yaml.safe_load((ROOT / "presets/paper.yaml").read_text()))
+    assert len(run.mnn.dataset_thresholds) * len(run.mnn.test_thresholds) == 231
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        TrainingSection(epochs=3, flip=False, learning_rate=1e-5, weight_decay=0),
+        ExpertSection(start="scratch", ema=0.99),
+        DataSection(name="digits", root=Path("a folder; touch x"), download=False),
+        NetworkSection(architecture="small_cnn", settings={"width": 8, "depth": 2}),
+        NetworkSection(probabilities=Path("it's $(here).npy"), labels=Path("l.npy"), val_rows=5),
+    ],
+    ids=lambda section: type(section).__name__,
+)
+def test_flags_give_the_section_back(section: Any) -> None:
+    """Through the real command-line parser, as a stage sees them."""
+    from typing import Annotated
+
+    from cyclopts import App, Parameter
+
+    app = App(default_parameter=Parameter(negative_iterable=(), consume_multiple=True), exit_on_error=False, print_error=False)
+    kind = type(section)
+
+    @app.default
+    def stage(*, x: Annotated[kind, Parameter()]) -> Any:
+        return x
+
+    assert app(flags("x", section), result_action="return_value") == section
+
+
+@pytest.mark.parametrize(
+    ("text", "slug", "spelled"),
+    [
+        ("top_k(2)", "top_k_2", "top_k(2)"),
+        (" only_if_unsure( 0.5 ,2 ) ", "only_if_unsure_0.50_2", "only_if_unsure(0.50, 2)"),
+        ("none", "none", "none"),
+        ("top_p(0.9)", "top_p_0.90", "top_p(0.90)"),
+    ],
+)
+def test_switch_functions_are_read(text: str, slug: str, spelled: str) -> None:
+    function = SwitchFunction.parse(text)
+    assert (function.slug, str(function)) == (slug, spelled)
+    assert SwitchFunction.parse(str(function)) == function
+
+
+BAD: list[tuple[str, dict[str, Any], str]] = [
+    ("unknown key", {"epochs": 3}, r"unknown key 'epochs'; known: data, expert"),
+    ("misspelt key in a section", {"training": {"epoch": 3}}, r"'training\.epoch'; known: batch_size"),
+    ("misspelt key in a network", {"networks": {"switch": {"archtecture": "small_cnn"}}}, r"archtecture"),
+    ("misspelt section", {"trainig": {}}, "trainig"),
+    ("text for a number", {"training": {"epochs": "many"}}, r"training\.epochs = 'many'"),
+    ("zero epochs", {"training": {"epochs": 0}}, "greater than or equal to 1"),
+    ("fraction of an epoch", {"training": {"epochs": 1.5}}, r"training\.epochs = 1\.5"),
+    ("negative learning rate", {"training": {"learning_rate": -0.1}}, "greater than 0"),
+    ("infinite learning rate", {"training": {"learning_rate": float("inf")}}, "finite"),
+    ("list for a section", {"training": [1]}, "training"),
+    ("momentum of one", {"training": {"momentum": 1}}, "less than 1"),
+    ("unknown schedule", {"training": {"schedule": "cyclic"}}, "one_cycle"),
+    ("unknown device", {"expert": {"device": "tpu"}}, "cpu"),
+    ("empty run name", {"run": ""}, "run = ''"),
+    ("run is a path", {"run": "../elsewhere"}, "run"),
+    ("run is hidden", {"run": ".git"}, "run"),
+    ("run with a shell command", {"run": "x; rm -rf y"}, "run"),
+    ("run is absolute", {"run": "/tmp/x"}, "run"),
+    ("threshold above one", {"mnn": {"test_thresholds": [1.2]}}, r"mnn\.test_thresholds: threshold 1\.2 is not a number in \[0, 1\]"),
+    ("negative threshold", {"mnn": {"dataset_thresholds": [-0.1]}}, r"\[0, 1\]"),
+    ("threshold in words", {"mnn": {"dataset_thresholds": ["low"]}}, "'low'"),
+    ("broken range", {"mnn": {"test_thresholds": "0..1"}}, "step"),
+    ("unknown dataset", {"data": {"name": "cifar11"}}, r"unknown dataset 'cifar11'; known: .*digits.*; add one in metann/data/"),
+    ("unknown architecture", {"networks": {"switch": {"architecture": "resnet21"}}}, "unknown architecture 'resnet21'"),
+    (
+        "unknown setting",
+        {"networks": {"switch": {"architecture": "small_cnn", "settings": {"widht": 3}}}},
+        r"unknown setting 'widht' .*known: depth, width",
+    ),
+    ("unknown switch function", {"mnn": {"switch_functions": ["top_q(3)"]}}, r"unknown switch function 'top_q\(3\)'"),
+    ("parameter missing", {"mnn": {"switch_functions": ["top_k"]}}, r"takes \(k\)"),
+    ("parameter out of range", {"mnn": {"switch_functions": ["top_p(1.1)"]}}, r"in \[0, 1\]"),
+    ("half a class", {"mnn": {"switch_functions": ["top_k(1.5)"]}}, "whole number"),
+    ("unknown figure", {"figures": ["heatmp"]}, "unknown figure 'heatmp'"),
+    ("switch that is no network", {"mnn": {"switch": "swich"}}, r"unknown network \(in mnn\.switch\) 'swich'"),
+    ("control that is no network", {"mnn": {"controls": ["wider"]}}, "wider"),
+    ("repeated seed", {"seeds": [1, 1]}, "repeat"),
+    ("no seed", {"seeds": []}, "at least 1"),
+    ("negative seed", {"seeds": [-1]}, "greater than or equal to 0"),
+    ("network of nothing", {"networks": {"switch": {}, "wide": {"architecture": "small_cnn"}}}, "either 'architecture' or 'probabilities'"),
+    ("network of both", {"networks": {"switch": {"architecture": "small_cnn", "probabilities": "a.npy"}}}, "either"),
+    ("table without labels", {"networks": {"switch": {"probabilities": "a.npy"}}}, "labels"),
+    ("network name is a path", {"networks": {"a/b": {"architecture": "small_cnn"}}}, "a/b"),
+    (
+        "bad override",
+        {"networks": {"switch": {"architecture": "small_cnn", "training": {"epoch": 3}}}, "mnn": {"controls": []}},
+        r"networks\.switch\.training\.epoch",
+    ),
+    ("one fold", {"mnn": {"folds": 1}}, "greater than or equal to 2"),
+    ("confidence of one", {"statistics": {"confidence": 1}}, "less than 1"),
+    ("classes per job of zero", {"expert": {"classes_per_job": 0}}, "greater than or equal to 1"),
+]
+
+
+@pytest.mark.parametrize(("what", "values", "says"), BAD, ids=[case[0] for case in BAD])
+def test_bad_values_are_one_line(what: str, values: dict[str, Any], says: str) -> None:
+    with pytest.raises(MetannError, match=says) as error:
+        read_section(Config, values)
+    assert "\n" not in str(error.value), what

@@ -1,0 +1,53 @@
+"""The digest follows the code and nothing else."""
+
+from pathlib import Path
+
+import pytest
+
+from metann import provenance
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "metann" / "part").mkdir(parents=True)
+    (tmp_path / "metann" / "__init__.py").write_text("")
+    (tmp_path / "metann" / "part" / "__init__.py").write_text("from metann.part.inner import f\n")
+    (tmp_path / "metann" / "part" / "inner.py").write_text("def f():\n    return 1\n")
+    (tmp_path / "metann" / "other.py").write_text("X = 1\n")
+    (tmp_path / "metann" / "stage.py").write_text("def run():\n    from metann.part import f\n    return f()\n")
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    return tmp_path / "metann"
+
+
+def digest() -> str:
+    for cached in (provenance._parsed, provenance.import_closure, provenance.code_digest):
+        cached.cache_clear()
+    return provenance.code_digest("metann.stage")
+
+
+@pytest.fixture(autouse=True)
+def _fresh_caches():
+    yield
+    for cached in (provenance._parsed, provenance.import_closure, provenance.code_digest):
+        cached.cache_clear()
+
+
+def test_closure_follows_lazy_imports_and_packages(package: Path) -> None:
+    digest()
+    assert provenance.import_closure("metann.stage") == ("metann", "metann.part", "metann.part.inner", "metann.stage")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "changes"),
+    [
+        ("part/inner.py", "def f():\n    return 2\n", True),
+        ("part/inner.py", "# why\ndef f():\n    'what'\n\n    return 1  # here\n", False),
+        ("part/inner.py", "def f():\n\n    return (1)\n", False),
+        ("other.py", "X = 2\n", False),
+        ("stage.py", "def run():\n    from metann.other import X\n    return X\n", True),
+    ],
+)
+def test_what_changes_the_digest(package: Path, file: str, text: str, changes: bool) -> None:
+    before = digest()
+    (package / file).write_text(text)
+    assert (digest() != before) == changes
