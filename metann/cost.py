@@ -25,7 +25,7 @@ class _Counter(TorchDispatchMode):
         super().__init__()
         self.formulas, self.flops = flop_registry, 0
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # noqa: ANN001, ARG002
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         formula = self.formulas.get(func._overloadpacket)
         if formula is None:

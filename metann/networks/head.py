@@ -1,0 +1,32 @@
+"""The end of a network, for fine-tuning little of it."""
+
+from torch import nn
+
+CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+
+
+def _units(module: nn.Module) -> list[nn.Module]:
+    """Parts with parameters in order, containers taken apart."""
+    if not isinstance(module, CONTAINERS):
+        return [module] if any(True for _ in module.parameters()) else []
+    return [unit for child in module.children() for unit in _units(child)]
+
+
+def head_parameters(module: nn.Module) -> list[nn.Parameter]:
+    """Parameters of the last block and of the classifier, whatever the family.
+
+    The classifier is the last part that has parameters; the last block is what stands before it, backwards up to and with
+    the first part that holds a convolution or a linear map (a lone batch norm does not count as a block).
+    """
+    children = [child for child in module.children() if any(True for _ in child.parameters())]
+    if len(children) == 1:  # one container that holds everything
+        children = _units(children[0])
+    if not children:
+        return list(module.parameters())
+    chosen = list(children[-1].parameters())
+    for unit in reversed([unit for child in children[:-1] for unit in _units(child)]):
+        weights = list(unit.parameters())
+        chosen = weights + chosen
+        if any(weight.ndim > 1 for weight in weights):
+            break
+    return chosen

@@ -1,0 +1,140 @@
+"""Networks for ImageNet: torchvision's own, under the prefix `imagenet_`, with its published weights.
+
+Auxiliary heads are left out (they serve training at full size only), so googlenet and inception_v3 return one tensor in both modes;
+these two keep the change of normalisation that their published weights were trained with inside the network (`transform_input`).
+Any number of classes can be built; published weights need ImageNet's 1000.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from metann.errors import MetannError, unknown
+from metann.networks.weights import build_unfilled, fill
+
+NAMES = (
+    "imagenet_convnext_small",
+    "imagenet_convnext_tiny",
+    "imagenet_densenet121",
+    "imagenet_densenet161",
+    "imagenet_densenet169",
+    "imagenet_densenet201",
+    "imagenet_googlenet",
+    "imagenet_inception_v3",
+    "imagenet_mnasnet0_5",
+    "imagenet_mnasnet0_75",
+    "imagenet_mnasnet1_0",
+    "imagenet_mnasnet1_3",
+    "imagenet_mobilenet_v3_large",
+    "imagenet_mobilenet_v3_small",
+    "imagenet_regnet_x_16gf",
+    "imagenet_regnet_x_1_6gf",
+    "imagenet_regnet_x_3_2gf",
+    "imagenet_regnet_x_400mf",
+    "imagenet_regnet_x_800mf",
+    "imagenet_regnet_x_8gf",
+    "imagenet_regnet_y_1_6gf",
+    "imagenet_regnet_y_3_2gf",
+    "imagenet_regnet_y_400mf",
+    "imagenet_regnet_y_800mf",
+    "imagenet_regnet_y_8gf",
+    "imagenet_resnet101",
+    "imagenet_resnet18",
+    "imagenet_resnet34",
+    "imagenet_resnet50",
+    "imagenet_resnext50_32x4d",
+    "imagenet_shufflenet_v2_x0_5",
+    "imagenet_shufflenet_v2_x1_0",
+    "imagenet_shufflenet_v2_x1_5",
+    "imagenet_shufflenet_v2_x2_0",
+    "imagenet_squeezenet1_0",
+    "imagenet_squeezenet1_1",
+    "imagenet_swin_s",
+    "imagenet_swin_t",
+    "imagenet_swin_v2_s",
+    "imagenet_swin_v2_t",
+)
+AUXILIARY = ("googlenet", "inception_v3")
+
+
+class Transforms(NamedTuple):
+    """How images are made ready for published weights: resize the shorter side, crop the centre, normalise values in [0, 1]."""
+
+    resize: int
+    crop: int
+    interpolation: str  # bilinear or bicubic
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def build(name: str, num_classes: int, channels: int, image_size: int) -> nn.Module:
+    """torchvision's network `name` without its prefix.
+
+    Raises:
+        MetannError: images that are not in colour, or smaller than the network takes.
+    """
+    from torchvision.models import get_model
+
+    plain = name.removeprefix("imagenet_")
+    least = 75 if plain == "inception_v3" else 32
+    if channels != 3 or image_size < least:
+        raise MetannError(f"{name} takes colour images of at least {least} pixels, not {channels} channels of {image_size} pixels")
+    settings: dict[str, Any] = {"num_classes": num_classes, "weights": None}
+    if plain in AUXILIARY:
+        settings |= {"aux_logits": False, "transform_input": True, "init_weights": True}
+    return get_model(plain, **settings)
+
+
+def _entry(name: str, weights: str) -> Any:
+    from torchvision.models import get_model_weights
+
+    known = get_model_weights(name.removeprefix("imagenet_"))
+    if weights not in known.__members__:
+        raise unknown(f"weights of {name}", weights, known.__members__)
+    return known[weights]
+
+
+def published_transforms(name: str, weights: str = "IMAGENET1K_V1") -> Transforms:
+    """Input size, interpolation and normalisation, from the weights' own transforms.
+
+    Raises:
+        MetannError: torchvision has no such weights of that network.
+    """
+    own = _entry(name, weights).transforms()
+    return Transforms(own.resize_size[0], own.crop_size[0], own.interpolation.value, tuple(own.mean), tuple(own.std))
+
+
+def pretrained(name: str, weights: str, header: Mapping[str, Any]) -> tuple[nn.Module, dict[str, Any]]:
+    """The network with torchvision's weights, fetched once and checked against the hash in their name.
+
+    Class order is ImageNet's: the data's class names are its 1000 categories, or its folder names (n01440764 ...) in order.
+
+    Raises:
+        MetannError: other classes, another image size than the weights were evaluated at, no connection, unknown weights.
+    """
+    from torchvision.models import get_model
+
+    entry = _entry(name, weights)
+    transforms = published_transforms(name, weights)
+    names = list(header.get("class_names") or entry.meta["categories"])
+    folders = names == sorted(names) and all(re.fullmatch(r"n\d{8}", each) for each in names)
+    if header["num_classes"] != len(entry.meta["categories"]) or not (folders or names == list(entry.meta["categories"])):
+        raise MetannError(f"{weights} of {name} knows ImageNet's 1000 classes in their order; the data has {len(names)}: {names[0]}, ...")
+    if header["image_size"] != transforms.crop:
+        raise MetannError(
+            f"{weights} of {name} takes images of {transforms.crop} pixels, the data has {header['image_size']}; prepare them so"
+        )
+    settings = {"aux_logits": False} if name.removeprefix("imagenet_") in AUXILIARY else {}
+    try:
+        state = get_model(name.removeprefix("imagenet_"), weights=entry, progress=False, **settings).state_dict()
+    except OSError as error:  # no connection, or no room in torch's cache
+        reason = getattr(error, "reason", error)
+        raise MetannError(f"cannot fetch {entry.url}: {reason}; connect, or put the file into torch's cache (TORCH_HOME)") from None
+    except RuntimeError as error:  # torch.hub's hash check
+        raise MetannError(
+            f"cannot use {entry.url}: {str(error).splitlines()[0]}; delete it from torch's cache and fetch it again"
+        ) from None
+    module = fill(build_unfilled({**header, "architecture": name}), state, entry.url, name)
+    return module, {"mean": list(transforms.mean), "std": list(transforms.std), "class_names": names, "weights": f"torchvision {weights}"}
