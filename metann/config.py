@@ -82,13 +82,20 @@ class SwitchFunction(BaseModel):
 class DataSection(Section):
     """Which images, and how they are split."""
 
-    name: str = "fashion_mnist_small"  # a file of metann/data
-    root: Path | None = None  # folder of the raw files; the embedded sets need none
-    download: bool = True  # let torchvision fetch missing files into root
-    val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1  # share of the training images kept for choosing
-    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2  # image_folder without a test folder: share kept for the report
-    split_seed: NonNegative = 42  # the split is the same for every training seed
-    image_size: Positive = 32  # image_folder: pixels of the square that images are resized to
+    name: str = "fashion_mnist_small"
+    """A file of metann/data."""
+    root: Path | None = None
+    """Folder of the raw files; the embedded sets need none."""
+    download: bool = True
+    """Let torchvision fetch missing files into root."""
+    val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of the training images kept for choosing."""
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Image_folder without a test folder: share kept for the report."""
+    split_seed: NonNegative = 42
+    """The split is the same for every training seed."""
+    image_size: Positive = 32
+    """Of image_folder: pixels of the square that images are resized to."""
 
     @field_validator("name")
     @classmethod
@@ -102,44 +109,73 @@ class TrainingSection(Section):
     """One run of the training loop. The published recipe is SGD with Nesterov momentum and a one-cycle rate."""
 
     epochs: Positive = 8
+    """Passes over the training images."""
     batch_size: Positive = 128
-    learning_rate: Rate = 0.2  # the peak of the schedule
+    """Images of one step."""
+    learning_rate: Rate = 0.2
+    """The peak of the schedule."""
     momentum: Fraction = 0.9
+    """Nesterov momentum of SGD; 0 = none."""
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5e-4
+    """L2 penalty in every step, as torch's SGD applies it."""
     schedule: Literal["one_cycle", "trapezoid", "cosine", "constant"] = "one_cycle"
-    crop_padding: NonNegative = 2  # pixels of reflected border for random crops; 0 = no crop
-    flip: bool = True  # mirror half of the images left-right
+    """Course of the learning rate."""
+    crop_padding: NonNegative = 2
+    """Pixels of reflected border for random crops; 0 = no crop."""
+    flip: bool = True
+    """Mirror half of the images left-right."""
     label_smoothing: Fraction = 0.0
-    ema: Fraction = 0.0  # decay per step of an exponential moving average of the weights; 0 = off
-    early_stop: NonNegative = 0  # stop after this many epochs without a better validation accuracy; 0 = never
-    compile: bool = False  # torch.compile, on CUDA only
+    """Share of the target that is spread over all classes."""
+    ema: Fraction = 0.0
+    """Decay per step of an exponential moving average of the weights; 0 = off."""
+    early_stop: NonNegative = 0
+    """Stop after this many epochs without a better validation accuracy; 0 = never."""
+    compile: bool = False
+    """Use torch.compile; on CUDA only."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: Positive = 1  # torch threads of one job; more jobs at once beat more threads
+    """Where to compute; auto takes CUDA where it is."""
+    threads: Positive = 1
+    """Torch threads of one job; more jobs at once beat more threads."""
 
 
 class ExpertSection(TrainingSection):
     """The training of the experts, and what they start from."""
 
     epochs: Positive = 4
+    """Passes over the expert's images."""
     learning_rate: Rate = 0.05
-    start: Literal["switch", "scratch"] = "switch"  # fine-tune the switch's weights, or begin anew
-    sampler: Literal["uniform", "hard"] = "uniform"  # hard: draw images by their loss in the previous epoch
-    train: Literal["all", "head"] = "all"  # head: last block and classifier only
-    classes_per_job: Positive = 5  # experts trained by one process; changes no result
+    """The peak of the schedule; lower than the switch's, whose weights are refined."""
+    start: Literal["switch", "scratch"] = "switch"
+    """Fine-tune the switch's weights, or begin anew."""
+    sampler: Literal["uniform", "hard"] = "uniform"
+    """Hard: draw images by their loss in the previous epoch."""
+    train: Literal["all", "head"] = "all"
+    """Head: last block and classifier only."""
+    classes_per_job: Positive = 5
+    """Experts trained by one process; changes no result."""
 
 
 class NetworkSection(Section):
     """One network: trained here, read from weights, or given as a table of probabilities."""
 
-    architecture: str | None = None  # a name of metann/networks
-    settings: dict[str, Annotated[int | float | bool | str, BeforeValidator(_scalar)]] = {}  # of the architecture, such as width
-    training: dict[str, Any] = {}  # keys of `training` that differ for this network
-    weights: str | None = None  # a local file, 'published', or a torchvision weight name: no training
-    probabilities: Path | None = None  # .npy (n x K) or .parquet: no network at all
-    labels: Path | None = None  # .npy (n), with probabilities
-    split: Literal["train", "val", "test"] = "test"  # of an imported .npy
-    val_rows: NonNegative = 0  # imported .npy: so many first rows become the validation split
-    macs: Annotated[float, Field(gt=0)] | None = None  # imported: multiply-accumulates per image, for the cost axis
+    architecture: str | None = None
+    """A name of metann/networks."""
+    settings: dict[str, Annotated[int | float | bool | str, BeforeValidator(_scalar)]] = {}
+    """Of the architecture, such as width."""
+    training: dict[str, Any] = {}
+    """Keys of `training` that differ for this network."""
+    weights: str | None = None
+    """A local file, 'published', or a torchvision weight name: no training."""
+    probabilities: Path | None = None
+    """.npy (n x K) or .parquet: no network at all."""
+    labels: Path | None = None
+    """.npy (n), with probabilities."""
+    split: Literal["train", "val", "test"] = "test"
+    """Of an imported .npy."""
+    val_rows: NonNegative = 0
+    """Imported .npy: so many first rows become the validation split."""
+    macs: Annotated[float, Field(gt=0)] | None = None
+    """Imported: multiply-accumulates per image, for the cost axis."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "NetworkSection":
@@ -165,10 +201,14 @@ class NetworkSection(Section):
 class MnnSection(Section):
     """The meta neural network: one switch, one expert per class and dataset threshold."""
 
-    switch: str = "switch"  # a name of `networks`
-    controls: tuple[str, ...] = ("wide",)  # names of `networks` that are compared at their cost
+    switch: str = "switch"
+    """A name of `networks`."""
+    controls: tuple[str, ...] = ("wide",)
+    """Names of `networks` that are compared at their cost."""
     dataset_thresholds: Thresholds = (0.05, 0.1, 0.2)
+    """An expert learns from the images whose probability for its class reaches this."""
     test_thresholds: Thresholds = expand_thresholds(["0..1 step 0.05", "0.1..0.3 step 0.01"])
+    """An expert is asked when the probability for its class reaches this."""
     switch_functions: tuple[str, ...] = (
         "top_k(1)",
         "top_k(2)",
@@ -178,10 +218,15 @@ class MnnSection(Section):
         "none",
         "all",
     )
+    """Other ways to say which experts are asked."""
     combine: Literal["product", "product_calibrated", "replace"] = "product"
+    """How the answers become one: as published, by Bayes' rule, or experts instead of the switch."""
     temperature: Literal["none", "validation"] = "none"
+    """Calibrate the switch and the experts on validation first."""
     probabilities: Literal["in_sample", "out_of_fold"] = "in_sample"
+    """Which probabilities choose the expert sets; out_of_fold: of networks that have not seen the image."""
     folds: Annotated[int, Field(ge=2)] = 5
+    """Networks trained for out_of_fold."""
 
     @field_validator("switch_functions")
     @classmethod
@@ -193,7 +238,9 @@ class StatisticsSection(Section):
     """Intervals and tests."""
 
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
-    permutations: Positive = 2000  # for the p of the best of all test cells
+    """Of every interval."""
+    permutations: Positive = 2000
+    """For the p of the best of all test cells."""
 
 
 class Config(Section):

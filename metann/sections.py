@@ -11,7 +11,8 @@ from metann.errors import MetannError, one_of
 class Section(BaseModel):
     """Base of all sections: unknown keys are errors, values never change after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    # The text below a field is its help on the command line.
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True)
 
 
 def _first_line(error: ValidationError, prefix: str) -> str:

@@ -1,10 +1,9 @@
 # Helpers for the rules; no rules here.
 import os
 import re
+import sys
 import sysconfig
 from pathlib import Path
-
-from snakemake.exceptions import WorkflowError
 
 from metann import registry
 from metann.config import Config as RunConfig
@@ -24,7 +23,8 @@ try:
     run = read_section(RunConfig, dict(config))
     n_classes = class_count(run.data)
 except MetannError as error:
-    raise WorkflowError(f"config: {error}") from None
+    # A SystemExit, because Snakemake adds a place in this file to every other kind; the place is in the configuration.
+    sys.exit(f"metann: error: config: {error}")
 
 RESULTS = f"results/{run.run}"
 DATA = f"{RESULTS}/data"

@@ -3,10 +3,6 @@ rule prepare_data:
         images=f"{DATA}/images.npy",
         samples=f"{DATA}/samples.parquet",
         info=f"{DATA}/dataset.json",
-    params:
-        data=flags("data", run.data),
-        output=DATA,
-        code=code("prepare_data", f"metann.data.{run.data.name}"),
     log:
         f"{DATA}/prepare_data.log",
     benchmark:
@@ -14,6 +10,10 @@ rule prepare_data:
     resources:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        data=flags("data", run.data),
+        output=DATA,
+        code=code("prepare_data", f"metann.data.{run.data.name}"),
     message:
         f"Prepare the images of {run.data.name}"
     shell:

@@ -1,3 +1,4 @@
+TABLES = ("choice", "controls", "curves", "expert_sets", "misclassified")
 EXPERT_FILES = (
     "weights.safetensors",
     "training.csv",
@@ -24,15 +25,6 @@ for group in class_groups:
             ),
         output:
             [f"{EXPERTS}/class_{c}/{name}" for c in group for name in EXPERT_FILES],
-        params:
-            classes=lambda wildcards, output, group=group: list(group),
-            selection=lambda wildcards, input: [
-                f"--selection={path}" for path in [*input.get("selection", [])]
-            ],
-            expert=flags("expert", run.expert, leave_out=["classes_per_job"]),
-            data=DATA,
-            output=EXPERTS,
-            code=code("train_expert", family(run.mnn.switch)),
         log:
             f"{EXPERTS}/train_expert_{group[0]}.log",
         benchmark:
@@ -42,6 +34,15 @@ for group in class_groups:
             mem_mb=lambda wildcards, attempt: 3000 * attempt,
             runtime=lambda wildcards, attempt: 120 * attempt,
             gpu=gpus(run.expert),
+        params:
+            classes=lambda wildcards, output, group=group: list(group),
+            selection=lambda wildcards, input: [
+                f"--selection={path}" for path in [*input.get("selection", [])]
+            ],
+            expert=flags("expert", run.expert, leave_out=["classes_per_job"]),
+            data=DATA,
+            output=EXPERTS,
+            code=code("train_expert", family(run.mnn.switch)),
         message:
             "Train experts of dataset threshold {wildcards.dataset_threshold}, seed {wildcards.seed}"
         shell:
@@ -53,11 +54,23 @@ for group in class_groups:
 rule evaluate_mnn:
     input:
         switch=f"{SWITCH}/probabilities.parquet",
-        experts=[f"{EXPERTS}/class_{c}/expert_probabilities.parquet" for c in range(n_classes)],
+        experts=[
+            f"{EXPERTS}/class_{c}/expert_probabilities.parquet"
+            for c in range(n_classes)
+        ],
+        sets=[f"{EXPERTS}/class_{c}/expert_set.json" for c in range(n_classes)],
     output:
         prefix=f"{EVALUATION}/prefix.parquet",
         curve=f"{EVALUATION}/curve.parquet",
-        cells=[f"{EVALUATION}/cells/{function.slug}.parquet" for function in thresholds + switch_functions],
+        cells=[
+            f"{EVALUATION}/cells/{function.slug}.parquet"
+            for function in thresholds + switch_functions
+        ],
+    log:
+        f"{EVALUATION}/evaluate_mnn.log",
+    resources:
+        mem_mb=lambda wildcards, attempt: 1500 * attempt,
+        runtime=lambda wildcards, attempt: 20 * attempt,
     params:
         thresholds=[format_threshold(t) for t in run.mnn.test_thresholds],
         functions=[f"--switch-functions={function}" for function in switch_functions],
@@ -66,14 +79,57 @@ rule evaluate_mnn:
         experts=EXPERTS,
         output=EVALUATION,
         code=code("evaluate_mnn"),
-    log:
-        f"{EVALUATION}/evaluate_mnn.log",
-    resources:
-        mem_mb=lambda wildcards, attempt: 1500 * attempt,
-        runtime=lambda wildcards, attempt: 20 * attempt,
     message:
         "Evaluate dataset threshold {wildcards.dataset_threshold}, seed {wildcards.seed}, at every test threshold"
     shell:
         "metann evaluate-mnn --switch={input.switch:q} --experts {input.experts:q}"
         " --dataset-threshold={wildcards.dataset_threshold} --test-thresholds {params.thresholds} {params.functions:q}"
-        " --combine={params.combine} --temperature={params.temperature} --output={params.output:q} > {log:q} 2>&1"
+        " --combine={params.combine} --temperature={params.temperature} --output={params.output:q}"
+        " --code={params.code} > {log:q} 2>&1"
+
+
+rule collect_results:
+    input:
+        prefix=expand(
+            rules.evaluate_mnn.output.prefix,
+            seed=run.seeds,
+            dataset_threshold=dataset_thresholds,
+        ),
+        controls=expand(
+            f"{NETWORK}/probabilities.parquet",
+            network=run.mnn.controls,
+            seed=run.seeds,
+        ),
+    output:
+        results=f"{RESULTS}/results.parquet",
+        summary=report(
+            f"{RESULTS}/summary.md",
+            category="Results",
+            labels={"what": "summary"},
+        ),
+        tables=expand(f"{RESULTS}/tables/{{table}}.parquet", table=TABLES),
+    log:
+        f"{RESULTS}/collect_results.log",
+    benchmark:
+        f"{RESULTS}/collect_results.tsv"
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 20 * attempt,
+    params:
+        evaluations=expand(
+            EVALUATION, seed=run.seeds, dataset_threshold=dataset_thresholds
+        ),
+        experts=expand(EXPERTS, seed=run.seeds, dataset_threshold=dataset_thresholds),
+        controls=lambda wildcards, input: [
+            f"--controls={path}" for path in input.controls
+        ],
+        statistics=flags("statistics", run.statistics),
+        figures=[f"--figures={figure}" for figure in run.figures],
+        output=RESULTS,
+        code=code("collect_results"),
+    message:
+        "Collect the results of {RESULTS}"
+    shell:
+        "metann collect-results --evaluations {params.evaluations:q} --expert-sets {params.experts:q}"
+        " {params.controls:q} {params.statistics:q} {params.figures:q} --output={params.output:q}"
+        " --code={params.code} > {log:q} 2>&1"

@@ -4,23 +4,23 @@ rule train_network:
     output:
         weights=f"{NETWORK}/weights.safetensors",
         history=f"{NETWORK}/training.csv",
+    log:
+        f"{NETWORK}/train_network.log",
+    benchmark:
+        f"{NETWORK}/train_network.tsv"
+    wildcard_constraints:
+        network=one_of(trained),
+    threads: run.training.threads
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+        gpu=lambda wildcards: gpus(run.training_of(wildcards.network)),
     params:
         network=lambda wildcards: network_flags(wildcards.network),
         training=lambda wildcards: flags("training", run.training_of(wildcards.network)),
         data=DATA,
         output=NETWORK,
         code=lambda wildcards: code("train_network", family(wildcards.network)),
-    wildcard_constraints:
-        network=one_of(trained),
-    log:
-        f"{NETWORK}/train_network.log",
-    benchmark:
-        f"{NETWORK}/train_network.tsv"
-    threads: run.training.threads
-    resources:
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
-        gpu=lambda wildcards: gpus(run.training_of(wildcards.network)),
     message:
         "Train network {wildcards.network}, seed {wildcards.seed}"
     shell:
@@ -34,6 +34,17 @@ rule train_fold:
     output:
         weights=f"{NETWORK}/fold_{{fold}}/weights.safetensors",
         history=f"{NETWORK}/fold_{{fold}}/training.csv",
+    log:
+        f"{NETWORK}/fold_{{fold}}/train_network.log",
+    benchmark:
+        f"{NETWORK}/fold_{{fold}}/train_network.tsv"
+    wildcard_constraints:
+        network=one_of(trained),
+    threads: run.training.threads
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+        gpu=lambda wildcards: gpus(run.training_of(wildcards.network)),
     params:
         network=lambda wildcards: network_flags(wildcards.network),
         training=lambda wildcards: flags("training", run.training_of(wildcards.network)),
@@ -41,17 +52,6 @@ rule train_fold:
         data=DATA,
         output=f"{NETWORK}/fold_{{fold}}",
         code=lambda wildcards: code("train_network", family(wildcards.network)),
-    wildcard_constraints:
-        network=one_of(trained),
-    log:
-        f"{NETWORK}/fold_{{fold}}/train_network.log",
-    benchmark:
-        f"{NETWORK}/fold_{{fold}}/train_network.tsv"
-    threads: run.training.threads
-    resources:
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
-        gpu=lambda wildcards: gpus(run.training_of(wildcards.network)),
     message:
         "Train network {wildcards.network} without fold {wildcards.fold}, seed {wildcards.seed}"
     shell:
@@ -66,21 +66,21 @@ rule export_probabilities:
         weights=f"{NETWORK}/weights.safetensors",
     output:
         probabilities=f"{NETWORK}/probabilities.parquet",
-    params:
-        device=lambda wildcards: run.training_of(wildcards.network).device,
-        data=DATA,
-        code=lambda wildcards: code("export_probabilities", family(wildcards.network)),
-    wildcard_constraints:
-        network=one_of(trained),
     log:
         f"{NETWORK}/export_probabilities.log",
     benchmark:
         f"{NETWORK}/export_probabilities.tsv"
+    wildcard_constraints:
+        network=one_of(trained),
     threads: run.training.threads
     resources:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
         gpu=lambda wildcards: gpus(run.training_of(wildcards.network)),
+    params:
+        device=lambda wildcards: run.training_of(wildcards.network).device,
+        data=DATA,
+        code=lambda wildcards: code("export_probabilities", family(wildcards.network)),
     message:
         "Export the probabilities of network {wildcards.network}, seed {wildcards.seed}"
     shell:
@@ -98,21 +98,21 @@ rule export_out_of_fold:
         ),
     output:
         probabilities=f"{NETWORK}/out_of_fold.parquet",
-    params:
-        device=lambda wildcards: run.training_of(wildcards.network).device,
-        data=DATA,
-        code=lambda wildcards: code("export_probabilities", family(wildcards.network)),
-    wildcard_constraints:
-        network=one_of(trained),
     log:
         f"{NETWORK}/export_out_of_fold.log",
     benchmark:
         f"{NETWORK}/export_out_of_fold.tsv"
+    wildcard_constraints:
+        network=one_of(trained),
     threads: run.training.threads
     resources:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
         gpu=lambda wildcards: gpus(run.training_of(wildcards.network)),
+    params:
+        device=lambda wildcards: run.training_of(wildcards.network).device,
+        data=DATA,
+        code=lambda wildcards: code("export_probabilities", family(wildcards.network)),
     message:
         "Export out-of-fold probabilities of network {wildcards.network}, seed {wildcards.seed}"
     shell:
@@ -132,16 +132,16 @@ rule import_probabilities:
         ],
     output:
         probabilities=f"{NETWORK}/probabilities.parquet",
-    params:
-        network=lambda wildcards: network_flags(wildcards.network),
-        code=code("import_probabilities"),
-    wildcard_constraints:
-        network=one_of(imported),
     log:
         f"{NETWORK}/import_probabilities.log",
+    wildcard_constraints:
+        network=one_of(imported),
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 10 * attempt,
+    params:
+        network=lambda wildcards: network_flags(wildcards.network),
+        code=lambda wildcards: code("import_probabilities"),
     message:
         "Import the probabilities of {wildcards.network}"
     shell:

@@ -1,0 +1,23 @@
+rule draw_figure:
+    input:
+        results=rules.collect_results.output.results,
+        tables=rules.collect_results.output.tables,
+    output:
+        png=report(
+            f"{RESULTS}/figures/{{figure}}.png",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
+        svg=f"{RESULTS}/figures/{{figure}}.svg",
+    log:
+        f"{RESULTS}/figures/{{figure}}.log",
+    resources:
+        mem_mb=lambda wildcards, attempt: 1500 * attempt,
+        runtime=lambda wildcards, attempt: 10 * attempt,
+    params:
+        run=RESULTS,
+        code=lambda wildcards: code("draw_figure", f"metann.figures.{wildcards.figure}"),
+    message:
+        "Draw {wildcards.figure}"
+    shell:
+        "metann draw-figure {wildcards.figure} --run={params.run:q} --png={output.png:q} --svg={output.svg:q} > {log:q} 2>&1"
