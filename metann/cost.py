@@ -49,11 +49,14 @@ def count_macs(module: nn.Module, channels: int, image_size: int) -> int:
     parameter = next(module.parameters(), torch.empty(0))
     image_NCHW = torch.zeros(1, channels, image_size, image_size, dtype=parameter.dtype, device=parameter.device)
     was_training = {part: part.training for part in module.modules()}
+    was_fast = torch.backends.mha.get_fastpath_enabled()
     module.eval()
+    torch.backends.mha.set_fastpath_enabled(False)  # a transformer layer's fused operation for inference has no formula: it would count 0
     try:
         with torch.no_grad(), _Counter() as counter:
             module(image_NCHW)
     finally:
+        torch.backends.mha.set_fastpath_enabled(was_fast)
         for part, flag in was_training.items():
             part.training = flag
     return counter.flops // 2

@@ -5,6 +5,7 @@ these two keep the change of normalisation that their published weights were tra
 Any number of classes can be built; published weights need ImageNet's 1000.
 """
 
+import pickle
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -126,15 +127,15 @@ def pretrained(name: str, weights: str, header: Mapping[str, Any]) -> tuple[nn.M
         raise MetannError(
             f"{weights} of {name} takes images of {transforms.crop} pixels, the data has {header['image_size']}; prepare them so"
         )
-    settings = {"aux_logits": False} if name.removeprefix("imagenet_") in AUXILIARY else {}
     try:
-        state = get_model(name.removeprefix("imagenet_"), weights=entry, progress=False, **settings).state_dict()
+        state = get_model(name.removeprefix("imagenet_"), weights=entry, progress=False).state_dict()
     except OSError as error:  # no connection, or no room in torch's cache
         reason = getattr(error, "reason", error)
         raise MetannError(f"cannot fetch {entry.url}: {reason}; connect, or put the file into torch's cache (TORCH_HOME)") from None
-    except RuntimeError as error:  # torch.hub's hash check
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:  # another hash, or half a file
         raise MetannError(
-            f"cannot use {entry.url}: {str(error).splitlines()[0]}; delete it from torch's cache and fetch it again"
+            f"cannot use {entry.url}: {(str(error).splitlines() or ['it is damaged'])[0]}; delete it from torch's cache and fetch it again"
         ) from None
+    state = {key: tensor for key, tensor in state.items() if not key.startswith("AuxLogits.")}  # torchvision keeps inception's
     module = fill(build_unfilled({**header, "architecture": name}), state, entry.url, name)
     return module, {"mean": list(transforms.mean), "std": list(transforms.std), "class_names": names, "weights": f"torchvision {weights}"}
