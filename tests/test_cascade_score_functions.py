@@ -7,6 +7,7 @@ import pytest
 
 from metann import registry
 from metann.cascade import rule, score_functions
+from metann.cascade.rows import first_argmax, top_two
 from metann.errors import MetannError
 
 NAMES = registry.functions("cascade/score_functions.py")
@@ -91,3 +92,21 @@ def test_unknown_score_names_the_known_ones() -> None:
 def test_oracle_needs_labels() -> None:
     with pytest.raises(MetannError, match="true labels"):
         rule.score_of("oracle", table())
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("k", [2, 10, 100])
+def test_a_row_alone_scores_the_same_bits(name: str, k: int) -> None:
+    """The runtime at batch 1 and the search over whole tables must never disagree about a threshold."""
+    p_NK = table(300, k)
+    whole_N = getattr(score_functions, name)(*arguments(name, p_NK))
+    for rows in (slice(i, i + step) for step in (1, 7) for i in range(0, 300, step)):
+        assert (getattr(score_functions, name)(*arguments(name, p_NK[rows])) == whole_N[rows])[: 1 if NAMES[name] else None].all()
+
+
+@pytest.mark.parametrize("k", [2, 5, 63, 64, 65, 300])
+def test_rows_of_narrow_and_wide_tables(k: int) -> None:
+    p_NK = np.random.default_rng(0).integers(0, 3, (200, k)).astype(np.float32)
+    assert (first_argmax(p_NK) == p_NK.argmax(axis=1)).all()
+    assert (first_argmax(p_NK[:1]) == p_NK[:1].argmax(axis=1)).all()
+    assert (np.stack(top_two(p_NK)) == np.sort(p_NK, axis=1)[:, :-3:-1].T).all()

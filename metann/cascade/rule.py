@@ -15,6 +15,7 @@ import numpy as np
 
 from metann import registry
 from metann.cascade import score_functions
+from metann.cascade.rows import first_argmax
 from metann.errors import MetannError, unknown
 
 _MODULE = "cascade/score_functions.py"
@@ -103,7 +104,7 @@ def decide(
     if len(thresholds) != len(probabilities) - 1:
         raise MetannError(f"{len(probabilities)} networks need {len(probabilities) - 1} thresholds, {len(thresholds)} were given")
     n = len(probabilities[0])
-    prediction_N = probabilities[0].argmax(axis=1)
+    prediction_N = first_argmax(probabilities[0])
     score_N = score_of(score, probabilities[0], labels_N)
     answered_N, asked_N = np.zeros(n, np.int64), np.ones(n, np.int64)
     running_N = np.ones(n, bool)
@@ -112,7 +113,7 @@ def decide(
         next_N = score_of(score, p_NK, labels_N)
         taken_N = running_N & next_wins(score, score_N, next_N, postcheck)
         asked_N = asked_N + running_N
-        prediction_N = np.where(taken_N, p_NK.argmax(axis=1), prediction_N)
+        prediction_N = np.where(taken_N, first_argmax(p_NK), prediction_N)
         score_N = np.where(taken_N, next_N, score_N)
         answered_N = np.where(taken_N, stage, answered_N)
     return Decisions(prediction_N, answered_N, asked_N, score_N)

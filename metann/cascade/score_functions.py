@@ -11,6 +11,8 @@ from typing import TypeVar
 
 import numpy as np
 
+from metann.cascade import rows
+
 Function = TypeVar("Function", bound=Callable[..., np.ndarray])
 
 
@@ -25,14 +27,14 @@ def _sure_when(side: str) -> Callable[[Function], Function]:
 @_sure_when("high")
 def max_probability(p_NK: np.ndarray) -> np.ndarray:
     """Largest probability, in [1/K, 1]."""
-    return p_NK.max(axis=1).astype(np.float64)
+    return np.ascontiguousarray(p_NK.T).max(axis=0).astype(np.float64)
 
 
 @_sure_when("high")
 def difference(p_NK: np.ndarray) -> np.ndarray:
     """Largest minus second largest probability, in [0, 1]; an equal top two give 0."""
-    top_N2 = np.partition(p_NK, -2, axis=1)[:, -2:].astype(np.float64)
-    return top_N2[:, 1] - top_N2[:, 0]
+    largest_N, second_N = rows.top_two(p_NK)
+    return largest_N.astype(np.float64) - second_N
 
 
 @_sure_when("low")
@@ -41,13 +43,11 @@ def entropy(p_NK: np.ndarray) -> np.ndarray:
 
     The division makes one threshold mean the same for every number of classes, in the search and at run time alike.
     """
-    p_NK = p_NK.astype(np.float64)
-    log_p_NK = np.log(np.where(p_NK > 0, p_NK, 1.0))
     # rows sum to 1 only within float32: without the clip a uniform row could lie above a threshold of 1
-    return np.clip(-np.einsum("nk,nk->n", p_NK, log_p_NK) / np.log(p_NK.shape[1]), 0.0, 1.0)
+    return np.clip(rows.sum_p_log_p(p_NK) / -np.log(p_NK.shape[1]), 0.0, 1.0)
 
 
 @_sure_when("high")
 def oracle(p_NK: np.ndarray, labels_N: np.ndarray) -> np.ndarray:
     """1 where the network is right, 0 where it is wrong: no score can send better images to the next network."""
-    return (p_NK.argmax(axis=1) == labels_N).astype(np.float64)
+    return (rows.first_argmax(p_NK) == labels_N).astype(np.float64)

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from metann.cascade.rows import first_argmax
 from metann.cascade.rule import check_tables, high_is_sure, needs_labels, next_wins, score_of
 from metann.errors import MetannError, unknown
 
@@ -100,15 +101,15 @@ def sweep_thresholds(
     check_tables([probabilities_a_NK, probabilities_b_NK], labels_N)
     labels_N = np.asarray(labels_N)
     s_a_N = score_of(score, probabilities_a_NK, labels_N)
-    a_right_N, b_right_N = (p.argmax(axis=1) == labels_N for p in (probabilities_a_NK, probabilities_b_NK))
+    a_right_N, b_right_N = (first_argmax(p) == labels_N for p in (probabilities_a_NK, probabilities_b_NK))
     if postcheck and not needs_labels(score):
         wins_N = next_wins(score, s_a_N, score_of(score, probabilities_b_NK, labels_N), postcheck)
-        b_right_N = np.where(wins_N, b_right_N, a_right_N)
+        b_right_N = (b_right_N & wins_N) | (a_right_N & ~wins_N)
     sign = 1.0 if high_is_sure(score) else -1.0  # negation is exact, so one direction serves both
     order = np.argsort(sign * s_a_N)
     confidence_N = sign * s_a_N[order]
-    gain_N = b_right_N[order].astype(np.int64) - a_right_N[order]
-    right_after_sending = np.concatenate([[0], np.cumsum(gain_N)]) + int(a_right_N.sum())
+    gain_N = b_right_N.view(np.int8) - a_right_N.view(np.int8)
+    right_after_sending = np.concatenate([[0], np.cumsum(gain_N[order], dtype=np.int64)]) + np.count_nonzero(a_right_N)
     if grid is None:
         first_N = np.concatenate([[True], confidence_N[1:] > confidence_N[:-1]])
         sent_T = np.append(np.flatnonzero(first_N), len(order))

@@ -1,0 +1,110 @@
+"""Threshold search: the cumulative sums of metann.cascade against the published double loop, both in this process.
+
+    OMP_NUM_THREADS=1 python benchmarks/bench_cascade.py [--repeats 7] [--images 10000] [--thresholds 2000]
+
+The published program loops in plain Python over every threshold, image and score and counts right answers without
+post-check, with post-check, and the use of the second network. Here the loop runs over an evenly spaced part of the
+thresholds and its time is multiplied up; its scores are made beforehand and are not in its time, while ours are. Both
+give the same counts, which is checked. Prints a Markdown table: medians, with the fastest and slowest repeat.
+"""
+
+import argparse
+import platform
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from metann.cascade import search_threshold, sweep_thresholds
+from metann.cascade.rule import high_is_sure, score_of
+
+SCORES = ("max_probability", "difference", "entropy")
+
+
+def made_up_tables(n: int, k: int = 10, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Two networks of about 90 % accuracy with different errors."""
+    generator = np.random.default_rng(seed)
+    labels_N = generator.integers(0, k, n)
+
+    def network() -> np.ndarray:
+        logits_NK = 2 * generator.normal(size=(n, k))
+        logits_NK[np.arange(n), labels_N] += 6
+        p_NK = np.exp(logits_NK - logits_NK.max(axis=1, keepdims=True))
+        return (p_NK / p_NK.sum(axis=1, keepdims=True)).astype(np.float32)
+
+    return network(), network(), labels_N
+
+
+def double_loop(rows: dict[str, list[tuple]], thresholds: list[float]) -> dict[str, list[tuple[int, int, int]]]:
+    """(right without, right with post-check, sent) per score and threshold; rows are (class a, class b, score a, score b, label)."""
+    found: dict[str, list[tuple[int, int, int]]] = {}
+    for score, images in rows.items():
+        high = high_is_sure(score)
+        found[score] = []
+        for threshold in thresholds:
+            right = right_checked = sent = 0
+            for class_a, class_b, score_a, score_b, label in images:
+                if (score_a >= threshold) if high else (score_a <= threshold):
+                    right += class_a == label
+                    right_checked += class_a == label
+                else:
+                    sent += 1
+                    right += class_b == label
+                    right_checked += (class_b if ((score_b > score_a) if high else (score_b < score_a)) else class_a) == label
+            found[score].append((right, right_checked, sent))
+    return found
+
+
+def seconds(work: Callable[[], object], repeats: int) -> list[float]:
+    """Wall seconds of each repeat, after one that does not count."""
+    work()
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+    return times
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--thresholds", type=int, default=2000)
+    parser.add_argument("--part", type=int, default=20, help="thresholds that the double loop really runs")
+    options = parser.parse_args()
+    a, b, labels_N = made_up_tables(options.images)
+    grid = np.linspace(0, 1, options.thresholds)
+    some = np.linspace(0, options.thresholds - 1, options.part).round().astype(int)
+    classes = a.argmax(1).tolist(), b.argmax(1).tolist()
+    rows = {s: list(zip(*classes, score_of(s, a).tolist(), score_of(s, b).tolist(), labels_N.tolist(), strict=True)) for s in SCORES}
+
+    for score, counts in double_loop(rows, grid[some].tolist()).items():
+        for postcheck in (False, True):
+            sweep = sweep_thresholds(a, b, labels_N, score, postcheck, options.thresholds)
+            positions = some if high_is_sure(score) else options.thresholds - 1 - some
+            ours = list(zip(sweep.correct_T[positions].tolist(), sweep.sent_T[positions].tolist(), strict=True))
+            assert ours == [(count[postcheck], count[2]) for count in counts], (score, postcheck)
+
+    def searches(points: int | None) -> Callable[[], object]:
+        return lambda: [search_threshold(a, b, labels_N, score, check, points) for score in SCORES for check in (False, True)]
+
+    factor = options.thresholds / options.part
+    loop = [factor * t for t in seconds(lambda: double_loop(rows, grid[some].tolist()), options.repeats)]
+    ours = seconds(searches(options.thresholds), options.repeats)
+    exact = seconds(searches(None), options.repeats)
+    base = statistics.median(loop)
+    print(
+        f"{options.images} images, {options.thresholds} thresholds, {len(SCORES)} scores with and without post-check;"
+        f" medians of {options.repeats}; Python {platform.python_version()}, numpy {np.__version__}, {platform.machine()}, one thread\n"
+    )
+    print("| search | median s | fastest .. slowest | times faster |\n|---|---|---|---|")
+    print(f"| double loop ({options.part} thresholds, times {factor:g}) | {base:.2f} | {min(loop):.2f} .. {max(loop):.2f} | 1 |")
+    for name, times in [(f"metann, the same {options.thresholds} thresholds", ours), ("metann, all distinct scores", exact)]:
+        median = statistics.median(times)
+        print(f"| {name} | {median:.5f} | {min(times):.5f} .. {max(times):.5f} | {base / median:.0f} |")
+
+
+if __name__ == "__main__":
+    main()

