@@ -1,0 +1,159 @@
+"""The prepared dataset on disk: images.npy, samples.parquet, dataset.json.
+
+Shapes: N images, C channels, H = W pixels, K classes. `sample_id` is an image's row in images.npy. Imports numpy and
+pyarrow only, because every training job reads this.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from metann.data.raw import RawDataset
+from metann.data.split import assign_splits
+from metann.errors import MetannError
+from metann.files import atomic, read_json, write_json
+from metann.tables import SPLITS, Samples, digest_of, read_samples, write_samples
+
+if TYPE_CHECKING:
+    from metann.config import DataSection
+
+IMAGES, SAMPLES, INFO = "images.npy", "samples.parquet", "dataset.json"
+_CURE = "delete the folder and run prepare-data again"
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """What dataset.json says.
+
+    Attributes:
+        name: of the dataset.
+        digest: 16 hex digits over images, labels and splits.
+        class_names: K names in label order.
+        channels: C.
+        image_size: H = W in pixels.
+        mean, std: C numbers each, of the training images' pixel values / 255.
+    """
+
+    name: str
+    digest: str
+    class_names: tuple[str, ...]
+    channels: int
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedData:
+    """A prepared dataset; `images_NCHW[i]` is the image of `samples` row i.
+
+    Attributes:
+        images_NCHW: (N, C, H, H) uint8, memory-mapped, read-only.
+        samples: ids, splits and labels.
+        info: see `DataInfo`.
+    """
+
+    images_NCHW: np.memmap
+    samples: Samples
+    info: DataInfo
+
+
+def channel_statistics(images_NCHW: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and population standard deviation of each channel of uint8 images, in units of pixel value / 255.
+
+    From exact histograms, so no rounding error grows with N. A channel of one value gets std 1: dividing by it is safe.
+    """
+    values = np.arange(256) / 255
+    mean, std = [], []
+    for channel in range(images_NCHW.shape[1]):
+        histogram = np.zeros(256, np.int64)
+        for start in range(0, len(images_NCHW), 4096):  # bincount widens its input to int64
+            histogram += np.bincount(images_NCHW[start : start + 4096, channel].ravel(), minlength=256)
+        share = histogram / histogram.sum()
+        centre = float(share @ values)
+        mean.append(centre)
+        std.append(float(np.sqrt(share @ (values - centre) ** 2)) if np.count_nonzero(histogram) > 1 else 1.0)
+    return tuple(mean), tuple(std)
+
+
+def write_prepared(folder: Path, raw: RawDataset, settings: "DataSection") -> PreparedData:
+    """Split a dataset and write the three files, each whole or not at all, dataset.json last.
+
+    Returns:
+        what `read_prepared` reads from the folder.
+
+    Raises:
+        MetannError: too few images for a split, a class without training images, or the folder cannot be written.
+    """
+    split = assign_splits(raw.official_split, raw.labels_N, settings)
+    labels_N = np.asarray(raw.labels_N, np.int16)
+    train = split == "train"
+    absent = np.flatnonzero(np.bincount(labels_N[train], minlength=len(raw.class_names)) == 0)
+    if len(absent):
+        names = ", ".join(raw.class_names[k] for k in absent[:6]) + (", ..." if len(absent) > 6 else "")
+        raise MetannError(f"{settings.name} has no training images of class {names}; every class needs at least one")
+    images_NCHW = np.ascontiguousarray(raw.images_NCHW)
+    split_code_N = np.searchsorted(sorted(SPLITS), split).astype(np.uint8)
+    digest = digest_of(images_NCHW, labels_N, split_code_N)
+    mean, std = channel_statistics(images_NCHW[train])
+    info = DataInfo(settings.name, digest, raw.class_names, images_NCHW.shape[1], images_NCHW.shape[2], mean, std)
+    folder = Path(folder)
+    (folder / INFO).unlink(missing_ok=True)  # a job killed half-way must not leave an old description with new images
+    with atomic(folder / IMAGES) as temporary:
+        np.save(temporary, images_NCHW, allow_pickle=False)
+    metadata = {"dataset": info.name, "digest": digest, "class_names": list(info.class_names)}
+    write_samples(folder / SAMPLES, Samples(np.arange(len(labels_N), dtype=np.int32), split, labels_N, metadata))
+    write_json(folder / INFO, asdict(info))
+    return read_prepared(folder)
+
+
+def read_info(folder: Path) -> DataInfo:
+    """Read dataset.json alone.
+
+    Raises:
+        MetannError: missing, not JSON, or not the expected keys.
+    """
+    path = Path(folder) / INFO
+    content = read_json(path)
+    try:
+        info = DataInfo(**{key: tuple(value) if isinstance(value, list) else value for key, value in content.items()})
+        whole = len(info.mean) == len(info.std) == info.channels
+    except (TypeError, AttributeError):
+        whole = False
+    if not whole:
+        raise MetannError(f"{path} is not a description of a prepared dataset; {_CURE}")
+    return info
+
+
+def read_prepared(folder: Path) -> PreparedData:
+    """Open a prepared dataset without reading its images.
+
+    The digest is compared, not computed: one hash at preparation, none in each of the jobs that follow.
+
+    Raises:
+        MetannError: a file is missing, truncated or foreign, or the three do not belong together.
+    """
+    folder = Path(folder)
+    info = read_info(folder)
+    samples = read_samples(folder / SAMPLES)
+    path = folder / IMAGES
+    try:
+        images_NCHW = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise MetannError(f"no images {path}; {_CURE}") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise MetannError(f"{path} is not a whole image array ({str(error).splitlines()[0]}); {_CURE}") from None
+    expected = (len(samples), info.channels, info.image_size, info.image_size)
+    if not isinstance(images_NCHW, np.memmap) or images_NCHW.dtype != np.uint8 or images_NCHW.shape != expected:
+        found = f"{getattr(images_NCHW, 'dtype', '?')} {getattr(images_NCHW, 'shape', '?')}"
+        raise MetannError(f"{path} holds {found}, {SAMPLES} and {INFO} describe uint8 {expected}; {_CURE}")
+    if samples.metadata.get("digest") != info.digest or samples.metadata.get("class_names") != list(info.class_names):
+        raise MetannError(
+            f"{folder / SAMPLES} is of dataset {samples.metadata.get('digest')}, {folder / INFO} of {info.digest} "
+            f"(or their class names differ); {_CURE}"
+        )
+    if not np.array_equal(samples.sample_id, np.arange(len(samples))):
+        raise MetannError(f"{folder / SAMPLES}: sample_id is not the row of {IMAGES}; {_CURE}")
+    return PreparedData(images_NCHW, samples, info)
