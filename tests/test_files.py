@@ -9,9 +9,14 @@ from metann.files import atomic, read_json, write_json, write_text
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     target = tmp_path / "a.json"
     write_json(target, {"x": 1})
-    with pytest.raises(RuntimeError), atomic(target) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
+
+    def fail() -> None:
+        with atomic(target) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert read_json(target) == {"x": 1}
     assert list(tmp_path.iterdir()) == [target]
 

@@ -32,7 +32,8 @@ def _fresh_caches():
         cached.cache_clear()
 
 
-def test_closure_follows_lazy_imports_and_packages(package: Path) -> None:
+@pytest.mark.usefixtures("package")
+def test_closure_follows_lazy_imports_and_packages() -> None:
     digest()
     assert provenance.import_closure("metann.stage") == ("metann", "metann.part", "metann.part.inner", "metann.stage")
 

@@ -155,7 +155,7 @@ def test_a_broken_table_is_one_line_that_names_it(path: Path, change: str) -> No
 
 
 def test_missing_table(tmp_path: Path) -> None:
-    with pytest.raises(MetannError, match="no table .*run the stage"):
+    with pytest.raises(MetannError, match=r"no table .*run the stage"):
         read_probabilities(tmp_path / "p.parquet")
 
 
