@@ -95,6 +95,7 @@ def test_edges():
     assert switch_functions.margin(switch_NK, 0).tolist() == [1, 2, 1]
     assert switch_functions.margin(switch_NK, 1).tolist() == [3, 3, 3]
     assert switch_functions.only_if_unsure(switch_NK, 0.5, 2).tolist() == [0, 2, 0]
+    assert switch_functions.only_if_unsure(switch_NK, 0.6, 2).tolist() == [0, 2, 0]  # at the threshold an image is sure
     assert switch_functions.none(switch_NK).tolist() == [0, 0, 0]
     assert switch_functions.all(switch_NK).tolist() == [3, 3, 3]
 
