@@ -15,12 +15,16 @@ container: "docker://metann:0.1.0"
 include: "rules/common.smk"
 include: "rules/data.smk"
 include: "rules/networks.smk"
-include: "rules/mnn.smk"
-include: "rules/figures.smk"
+
+
+if run.mnn:
+
+    include: "rules/mnn.smk"
+    include: "rules/figures.smk"
 
 
 rule all:
     default_target: True
     input:
-        rules.collect_results.output.summary,
-        expand(rules.draw_figure.output, figure=run.figures),
+        rules.collect_results.output.summary if run.mnn else [],
+        expand(rules.draw_figure.output, figure=run.figures) if run.mnn else [],

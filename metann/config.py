@@ -254,7 +254,8 @@ class Config(Section):
         "wide": NetworkSection(architecture="small_cnn", settings={"width": 24, "depth": 3}),
     }
     training: TrainingSection = TrainingSection()
-    mnn: MnnSection = MnnSection()
+    mnn: MnnSection | None = MnnSection()
+    """null: no meta neural network in this run."""
     expert: ExpertSection = ExpertSection()
     statistics: StatisticsSection = StatisticsSection()
     figures: tuple[str, ...] = ("heatmap", "surface", "test_threshold", "expert_sets", "misclassified", "cost")
@@ -269,9 +270,14 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _references(self) -> "Config":
-        for role, name in [("mnn.switch", self.mnn.switch), *(("mnn.controls", name) for name in self.mnn.controls)]:
+        named = [("mnn.switch", self.mnn.switch), *(("mnn.controls", name) for name in self.mnn.controls)] if self.mnn else []
+        for role, name in named:
             if name not in self.networks:
                 raise unknown(f"network (in {role})", name, self.networks, "the section `networks`")
+        if self.mnn and self.networks[self.mnn.switch].imported:
+            raise MetannError(
+                f"mnn.switch {self.mnn.switch!r} is a table; experts start from its weights: name a network with an architecture"
+            )
         if len(set(self.seeds)) != len(self.seeds):
             raise MetannError(f"seeds {list(self.seeds)} repeat; give each once")
         for name in self.networks:

@@ -1,27 +1,21 @@
 # Helpers for the rules; no rules here.
-import os
 import re
 import sys
-import sysconfig
 from pathlib import Path
 
 from metann import registry
 from metann.config import Config as RunConfig
-from metann.config import SwitchFunction
 from metann.data.classes import class_count
 from metann.errors import MetannError
 from metann.provenance import code_digest
 from metann.sections import flags, read_section
-from metann.thresholds import format_threshold
+from metann.workflow import gpus, use_this_environment
 
-# The rules call `metann` by name: the one of the Python that runs Snakemake, whether its environment is active or not.
-os.environ["PATH"] = os.pathsep.join(
-    [sysconfig.get_path("scripts"), os.environ.get("PATH", "")]
-)
+use_this_environment()
 
 try:
     run = read_section(RunConfig, dict(config))
-    n_classes = class_count(run.data)
+    n_classes = class_count(run.data) if run.mnn else 0
 except MetannError as error:
     # A SystemExit, because Snakemake adds a place in this file to every other kind; the place is in the configuration.
     sys.exit(f"metann: error: config: {error}")
@@ -29,28 +23,18 @@ except MetannError as error:
 RESULTS = f"results/{run.run}"
 DATA = f"{RESULTS}/data"
 NETWORK = f"{RESULTS}/networks/{{network}}/seed_{{seed}}"
-SWITCH = f"{RESULTS}/networks/{run.mnn.switch}/seed_{{seed}}"
-EXPERTS = f"{RESULTS}/experts/seed_{{seed}}/dataset_threshold_{{dataset_threshold}}"
-EVALUATION = (
-    f"{RESULTS}/evaluation/seed_{{seed}}/dataset_threshold_{{dataset_threshold}}"
-)
-
-dataset_thresholds = [format_threshold(t) for t in run.mnn.dataset_thresholds]
-switch_functions = [SwitchFunction.parse(text) for text in run.mnn.switch_functions]
-thresholds = [
-    SwitchFunction(name="threshold", parameters=(t,)) for t in run.mnn.test_thresholds
-]
 imported = [name for name, network in run.networks.items() if network.imported]
 trained = [name for name in run.networks if name not in imported]
-class_groups = [
-    range(first, min(first + run.expert.classes_per_job, n_classes))
-    for first in range(0, n_classes, run.expert.classes_per_job)
-]
 
 
 def one_of(names):
     """A wildcard constraint: exactly these names, or nothing at all."""
     return "|".join(re.escape(str(name)) for name in names) or "(?!)"
+
+
+def folder(path, up=1):
+    """The folder of a file, or one further up; for params, which the linter wants derived from files."""
+    return str(Path(str(path)).parents[up - 1])
 
 
 def code(stage, *named):
@@ -69,17 +53,8 @@ def network_flags(network):
     return flags("network", run.networks[network], leave_out=["training"])
 
 
-def gpus(training):
-    """GPUs that a training job asks for: one where CUDA is asked for, or there to be used."""
-    wanted = training.device == "cuda" or (
-        training.device == "auto" and Path("/dev/nvidia0").exists()
-    )
-    return int(wanted)
-
-
 wildcard_constraints:
     network=one_of(run.networks),
     seed=one_of(run.seeds),
-    dataset_threshold=one_of(dataset_thresholds),
     figure=one_of(run.figures),
     fold=r"\d+",

@@ -12,7 +12,7 @@ rule prepare_data:
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         data=flags("data", run.data),
-        output=DATA,
+        output=lambda wildcards, output: folder(output.info),
         code=code("prepare_data", f"metann.data.{run.data.name}"),
     message:
         f"Prepare the images of {run.data.name}"

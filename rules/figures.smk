@@ -15,7 +15,7 @@ rule draw_figure:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 10 * attempt,
     params:
-        run=RESULTS,
+        run=lambda wildcards, input: folder(input.results),
         code=lambda wildcards: code("draw_figure", f"metann.figures.{wildcards.figure}"),
     message:
         "Draw {wildcards.figure}"

@@ -1,3 +1,21 @@
+from metann.config import SwitchFunction
+from metann.thresholds import format_threshold
+
+SWITCH = f"{RESULTS}/networks/{run.mnn.switch}/seed_{{seed}}"
+EXPERTS = f"{RESULTS}/experts/seed_{{seed}}/dataset_threshold_{{dataset_threshold}}"
+EVALUATION = (
+    f"{RESULTS}/evaluation/seed_{{seed}}/dataset_threshold_{{dataset_threshold}}"
+)
+
+dataset_thresholds = [format_threshold(t) for t in run.mnn.dataset_thresholds]
+switch_functions = [SwitchFunction.parse(text) for text in run.mnn.switch_functions]
+thresholds = [
+    SwitchFunction(name="threshold", parameters=(t,)) for t in run.mnn.test_thresholds
+]
+class_groups = [
+    range(first, min(first + run.expert.classes_per_job, n_classes))
+    for first in range(0, n_classes, run.expert.classes_per_job)
+]
 TABLES = ("choice", "controls", "curves", "expert_sets", "misclassified")
 EXPERT_FILES = (
     "weights.safetensors",
@@ -5,6 +23,10 @@ EXPERT_FILES = (
     "expert_set.json",
     "expert_probabilities.parquet",
 )
+
+
+wildcard_constraints:
+    dataset_threshold=one_of(dataset_thresholds),
 
 
 # A rule's outputs are fixed, so there is one rule for each group of `expert.classes_per_job` classes. `classes` takes
@@ -40,8 +62,8 @@ for group in class_groups:
                 f"--selection={path}" for path in [*input.get("selection", [])]
             ],
             expert=flags("expert", run.expert, leave_out=["classes_per_job"]),
-            data=DATA,
-            output=EXPERTS,
+            data=lambda wildcards, input: folder(input.info),
+            output=lambda wildcards, output: folder(output[0], up=2),
             code=code("train_expert", family(run.mnn.switch)),
         message:
             "Train experts of dataset threshold {wildcards.dataset_threshold}, seed {wildcards.seed}"
@@ -76,8 +98,7 @@ rule evaluate_mnn:
         functions=[f"--switch-functions={function}" for function in switch_functions],
         combine=run.mnn.combine,
         temperature=run.mnn.temperature,
-        experts=EXPERTS,
-        output=EVALUATION,
+        output=lambda wildcards, output: folder(output.prefix),
         code=code("evaluate_mnn"),
     message:
         "Evaluate dataset threshold {wildcards.dataset_threshold}, seed {wildcards.seed}, at every test threshold"
@@ -116,16 +137,14 @@ rule collect_results:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 20 * attempt,
     params:
-        evaluations=expand(
-            EVALUATION, seed=run.seeds, dataset_threshold=dataset_thresholds
-        ),
+        evaluations=lambda wildcards, input: [folder(path) for path in input.prefix],
         experts=expand(EXPERTS, seed=run.seeds, dataset_threshold=dataset_thresholds),
         controls=lambda wildcards, input: [
             f"--controls={path}" for path in input.controls
         ],
         statistics=flags("statistics", run.statistics),
         figures=[f"--figures={figure}" for figure in run.figures],
-        output=RESULTS,
+        output=lambda wildcards, output: folder(output.summary),
         code=code("collect_results"),
     message:
         "Collect the results of {RESULTS}"

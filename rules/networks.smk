@@ -1,3 +1,6 @@
+folds = run.mnn.folds if run.mnn else 0
+
+
 rule train_network:
     input:
         **rules.prepare_data.output,
@@ -18,8 +21,8 @@ rule train_network:
     params:
         network=lambda wildcards: network_flags(wildcards.network),
         training=lambda wildcards: flags("training", run.training_of(wildcards.network)),
-        data=DATA,
-        output=NETWORK,
+        data=lambda wildcards, input: folder(input.info),
+        output=lambda wildcards, output: folder(output.weights),
         code=lambda wildcards: code("train_network", family(wildcards.network)),
     message:
         "Train network {wildcards.network}, seed {wildcards.seed}"
@@ -48,9 +51,9 @@ rule train_fold:
     params:
         network=lambda wildcards: network_flags(wildcards.network),
         training=lambda wildcards: flags("training", run.training_of(wildcards.network)),
-        folds=run.mnn.folds,
-        data=DATA,
-        output=f"{NETWORK}/fold_{{fold}}",
+        folds=folds,
+        data=lambda wildcards, input: folder(input.info),
+        output=lambda wildcards, output: folder(output.weights),
         code=lambda wildcards: code("train_network", family(wildcards.network)),
     message:
         "Train network {wildcards.network} without fold {wildcards.fold}, seed {wildcards.seed}"
@@ -79,7 +82,7 @@ rule export_probabilities:
         gpu=lambda wildcards: gpus(run.training_of(wildcards.network)),
     params:
         device=lambda wildcards: run.training_of(wildcards.network).device,
-        data=DATA,
+        data=lambda wildcards, input: folder(input.info),
         code=lambda wildcards: code("export_probabilities", family(wildcards.network)),
     message:
         "Export the probabilities of network {wildcards.network}, seed {wildcards.seed}"
@@ -93,7 +96,7 @@ rule export_out_of_fold:
         **rules.prepare_data.output,
         weights=expand(
             f"{NETWORK}/fold_{{fold}}/weights.safetensors",
-            fold=range(run.mnn.folds),
+            fold=range(folds),
             allow_missing=True,
         ),
     output:
@@ -111,7 +114,7 @@ rule export_out_of_fold:
         gpu=lambda wildcards: gpus(run.training_of(wildcards.network)),
     params:
         device=lambda wildcards: run.training_of(wildcards.network).device,
-        data=DATA,
+        data=lambda wildcards, input: folder(input.info),
         code=lambda wildcards: code("export_probabilities", family(wildcards.network)),
     message:
         "Export out-of-fold probabilities of network {wildcards.network}, seed {wildcards.seed}"
