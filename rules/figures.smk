@@ -1,3 +1,6 @@
+from metann.figures import caption as figure_caption
+
+
 rule draw_figure:
     input:
         results=rules.collect_results.output.results,
@@ -5,6 +8,7 @@ rule draw_figure:
     output:
         png=report(
             f"{RESULTS}/figures/{{figure}}.png",
+            caption="caption.rst",
             category="Figures",
             labels={"figure": "{figure}"},
         ),
@@ -16,6 +20,7 @@ rule draw_figure:
         runtime=lambda wildcards, attempt: 10 * attempt,
     params:
         run=lambda wildcards, input: folder(input.results),
+        caption=lambda wildcards: figure_caption(wildcards.figure),
         code=lambda wildcards: code("draw_figure", f"metann.figures.{wildcards.figure}"),
     message:
         "Draw {wildcards.figure}"
