@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from metann import registry
+from metann.cascade_config import CascadeSection
 from metann.errors import MetannError, one_of, unknown
 from metann.sections import Section, read_section
 from metann.thresholds import expand_thresholds, format_threshold
@@ -257,6 +258,8 @@ class Config(Section):
     mnn: MnnSection | None = MnnSection()
     """null: no meta neural network in this run."""
     expert: ExpertSection = ExpertSection()
+    cascade: CascadeSection | None = None
+    """null: no cascades in this run."""
     statistics: StatisticsSection = StatisticsSection()
     figures: tuple[str, ...] = ("heatmap", "surface", "test_threshold", "expert_sets", "misclassified", "cost")
 
@@ -278,6 +281,8 @@ class Config(Section):
             raise MetannError(
                 f"mnn.switch {self.mnn.switch!r} is a table; experts start from its weights: name a network with an architecture"
             )
+        if self.cascade:
+            self.cascade.network_names(list(self.networks))
         if len(set(self.seeds)) != len(self.seeds):
             raise MetannError(f"seeds {list(self.seeds)} repeat; give each once")
         for name in self.networks:

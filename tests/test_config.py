@@ -76,7 +76,7 @@ def test_switch_functions_are_read(text: str, slug: str, spelled: str) -> None:
 
 
 BAD: list[tuple[str, dict[str, Any], str]] = [
-    ("unknown key", {"epochs": 3}, r"unknown key 'epochs'; known: data, expert"),
+    ("unknown key", {"epochs": 3}, r"unknown key 'epochs'; known: cascade, data, expert"),
     ("misspelt key in a section", {"training": {"epoch": 3}}, r"'training\.epoch'; known: batch_size"),
     ("misspelt key in a network", {"networks": {"switch": {"archtecture": "small_cnn"}}}, r"archtecture"),
     ("misspelt section", {"trainig": {}}, "trainig"),
