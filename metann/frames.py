@@ -69,7 +69,7 @@ def read_arrow(path: Path, kind: str) -> tuple[pa.Table, dict[str, Any]]:
         MetannError: missing, truncated or foreign file, another kind, or another schema version.
     """
     try:
-        arrow = pq.read_table(path, partitioning=None)
+        arrow = pq.ParquetFile(path).read()  # read_table takes five times as long for a small file
     except FileNotFoundError:
         raise MetannError(f"no table {path}; run the stage that makes it, or check the path") from None
     except (OSError, pa.ArrowException) as error:

@@ -1,0 +1,172 @@
+"""What all figures share: size of text, colours that colour-blind readers can tell apart, titles, and words for seeds and images.
+
+Figures are made without pyplot, so that drawing one leaves nothing behind; `draw` sets no global state.
+"""
+
+import functools
+import textwrap
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import Normal, Stroke
+
+from metann.files import atomic
+
+# Okabe and Ito 2008: distinct for all common kinds of colour blindness.
+BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
+    "#000000",
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#F0E442",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
+)
+GREY = "#666666"
+
+STYLE: dict[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": False,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "figure.dpi": 150,
+    "savefig.dpi": 150,
+    "figure.facecolor": "white",
+    "svg.hashsalt": "metann",
+    "svg.fonttype": "path",
+}
+
+Draw = Callable[[dict[str, pd.DataFrame]], Figure]
+
+
+def styled(draw: Draw) -> Draw:
+    """Draw under the shared style, whatever the caller's settings are."""
+
+    @functools.wraps(draw)
+    def inner(tables: dict[str, pd.DataFrame]) -> Figure:
+        with mpl.rc_context({**mpl.rcParamsDefault, **STYLE, "backend": mpl.get_backend()}):
+            return draw(tables)
+
+    return inner
+
+
+def new_figure(width: float, height: float, title: str, footnote: str) -> Figure:
+    """An empty figure, inches, with a title above and a grey line below that says n, seeds and what the marks mean."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    figure.supxlabel(textwrap.fill(footnote, int(18.5 * width)), x=0.01, ha="left", fontsize=7.5, color=GREY)
+    return figure
+
+
+def threshold_colours(thresholds: Sequence[float]) -> dict[float, Any]:
+    """One colour for each dataset threshold, dark to light in their order; thresholds are ordered, so are the colours."""
+    shades = mpl.colormaps["viridis"](np.linspace(0.0, 0.78, max(len(thresholds), 2)))
+    return dict(zip(sorted(thresholds), shades, strict=False))
+
+
+def seeds_text(seeds: Sequence[int]) -> str:
+    """'seed 0', 'mean of seeds 0, 1, 2', 'mean of 8 seeds (0 to 7)'."""
+    seeds = sorted(int(seed) for seed in set(seeds))
+    if len(seeds) == 1:
+        return f"seed {seeds[0]}"
+    return f"mean of seeds {', '.join(map(str, seeds))}" if len(seeds) <= 6 else f"mean of {len(seeds)} seeds ({seeds[0]} to {seeds[-1]})"
+
+
+HALO = [Stroke(linewidth=2, foreground="white"), Normal()]  # round text that lies on lines
+
+
+def no_figure(title: str, why: str) -> Figure:
+    """What is drawn where there is nothing to draw."""
+    figure = new_figure(6, 2, title, "")
+    axes = figure.subplots()
+    axes.set_axis_off()
+    axes.text(0, 0.5, why)
+    return figure
+
+
+def heat(axes: Axes, values: np.ndarray, colours: str, norm: Normalize, texts: np.ndarray | None = None, fontsize: float = 7) -> Any:
+    """Cells of colour, the first row on top, cell (i, j) centred at x = j, y = i; texts black on light and white on dark cells.
+
+    Returns:
+        The mesh, for a colour bar.
+    """
+    rows, columns = values.shape
+    line = {"edgecolor": "white", "linewidth": 0.4} if columns < 80 else {}
+    mesh = axes.pcolormesh(np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5, values, cmap=colours, norm=norm, **line)
+    mesh.set_rasterized(values.size > 2500)  # an SVG with thousands of cells is slow everywhere
+    axes.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
+    axes.spines[["left", "bottom"]].set_visible(False)
+    axes.tick_params(length=2)
+    if texts is not None:
+        light = mesh.cmap(norm(np.ma.masked_invalid(values)))[..., :3] @ [0.299, 0.587, 0.114]
+        light[~np.isfinite(values)] = 1
+        for i, j in np.ndindex(rows, columns):
+            # Out of the layout: a text lies inside its cell, and measuring hundreds of them takes seconds.
+            axes.text(
+                j,
+                i,
+                texts[i, j],
+                in_layout=False,
+                ha="center",
+                va="center",
+                fontsize=fontsize,
+                color="black" if light[i, j] > 0.5 else "white",
+            )
+    return mesh
+
+
+def frame_cell(axes: Axes, row: float, column: float, dashed: bool = False) -> None:
+    """A black frame round a cell of `heat`: solid for what validation chose, dashed and thinner for what was found by looking."""
+    inset = 0.04 if dashed else 0.0
+    axes.add_patch(
+        Rectangle(
+            (column - 0.5 + inset, row - 0.5 + inset),
+            1 - 2 * inset,
+            1 - 2 * inset,
+            fill=False,
+            edgecolor=BLACK,
+            linewidth=1.2 if dashed else 2.2,
+            linestyle=(0, (2, 1.2)) if dashed else "-",
+            clip_on=False,
+            zorder=5,
+            path_effects=[Stroke(linewidth=3.6 if dashed else 4.6, foreground="white"), Normal()],
+        )
+    )
+
+
+def facts(results: pd.DataFrame) -> str:
+    """'cifar10, n = 10,000 test images, seed 0': the beginning of every footnote."""
+    n = int(results.loc[results["split"] == "test", "n"].iloc[0])
+    dataset = results.attrs.get("dataset")
+    return f"{f'{dataset}, ' if dataset else ''}n = {n:,} test images, {seeds_text(results['seed'].tolist())}"
+
+
+def spread_text(seeds: int, confidence: float) -> str:
+    """What a band shows."""
+    return f"paired {100 * confidence:g} % interval of the gain" if seeds == 1 else "range over seeds"
+
+
+def confidence_of(frame: pd.DataFrame) -> float:
+    """The confidence that the tables were made with."""
+    return float(frame.attrs.get("confidence", 0.95))
+
+
+def save(figure: Figure, path: Path, suffix: str) -> None:
+    """Write a figure as 'png' or 'svg', whole or not at all; no date and no random names, so the same figure gives the same bytes."""
+    metadata = {"Software": None} if suffix == "png" else {"Date": None, "Creator": None}
+    with mpl.rc_context({**mpl.rcParamsDefault, **STYLE, "backend": mpl.get_backend()}), atomic(path) as temporary:
+        figure.savefig(temporary, format=suffix, metadata=metadata)

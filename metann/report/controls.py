@@ -1,0 +1,139 @@
+"""What the chosen cell has to be compared with: the oracle, chance, and plain networks that cost as much.
+
+Shapes: N images, K classes, J = K + 1 prefixes, T thresholds.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from metann.mnn import lengths_at, oracle_curve, oracle_prefix, random_prefix
+from metann.report.choice import function_of
+from metann.report.prefix import GRID, Prefix, curve
+from metann.statistics import compare_paired, wilson_interval
+from metann.tables import Probabilities, Samples, align
+
+_NO_TEST = {"gain": np.nan, "low": np.nan, "high": np.nan, "fixed": np.nan, "broken": np.nan, "mcnemar_p": np.nan}
+
+
+def at_chosen_cell(
+    test: Prefix, choice: pd.Series, networks: Sequence[tuple[Path, Probabilities]], confidence: float, where: Path
+) -> list[dict[str, object]]:
+    """Controls of one seed, on test images.
+
+    Args:
+        test: the chosen dataset threshold's test images.
+        choice: that seed's 'chosen' row.
+        networks: plain networks of the seed, with their files for errors.
+        confidence: of the intervals.
+        where: file of `test`, for errors.
+
+    Returns:
+        Rows with seed, control, kind (baseline, oracle, chance or network), accuracy with its Wilson interval (NaN where it is no
+        count of images), mean_experts, mean_macs; for networks also gain (chosen cell minus network), low, high, fixed (right in the
+        chosen cell, wrong in the network), broken and mcnemar_p; for chance gain, low and high over permutations.
+
+    Raises:
+        MetannError: a network's table does not hold these images.
+    """
+    right_N, lengths_N = test.right(function_of(choice)), test.lengths(function_of(choice))
+    n, mnn = len(test), float(right_N.mean())
+    ceiling, budget, chance = (
+        oracle_prefix(test.correct_NJ),
+        oracle_prefix(test.correct_NJ, float(lengths_N.mean())),
+        random_prefix(test.correct_NJ, lengths_N),
+    )
+    z = _normal(confidence)
+    rows = [
+        _row("switch alone", "baseline", test.correct_NJ[:, 0].mean(), 0.0, test.macs(0.0), n, confidence),
+        _row("oracle, same budget", "oracle", budget.accuracy, budget.mean_experts, test.macs(budget.mean_experts), n, confidence),
+        _row("oracle, any cost", "oracle", ceiling.accuracy, ceiling.mean_experts, test.macs(ceiling.mean_experts), n, confidence),
+        _row("random prefix, same budget", "chance", chance.accuracy, chance.mean_experts, test.macs(chance.mean_experts), None, confidence)
+        | {"gain": mnn - chance.accuracy, "low": mnn - chance.accuracy - z * chance.standard_error}
+        | {"high": mnn - chance.accuracy + z * chance.standard_error},
+    ]
+    samples = Samples(test.sample_id, test.split, test.label, test.metadata)
+    for path, network in networks:
+        network_test = network.select("test")
+        position_N = align(samples, network_test, where, path)
+        network_N = network_test.p_NK[position_N].argmax(axis=1) == test.label
+        paired = compare_paired(network_N, right_N, confidence)
+        macs = network.metadata.get("macs")
+        rows.append(
+            _row(str(network.metadata.get("network") or path.stem), "network", network_N.mean(), np.nan, macs or np.nan, n, confidence)
+            | {"gain": paired.gain, "low": paired.low, "high": paired.high}
+            | {"fixed": float(paired.fixed), "broken": float(paired.broken), "mcnemar_p": paired.p}
+        )
+    cell = {name: choice[name] for name in ("seed", "dataset_threshold", "switch_function", "parameter")}
+    return [cell | {"n": n, "mnn_accuracy": mnn} | row for row in rows]
+
+
+def _row(name: str, kind: str, accuracy: float, experts: float, macs: float, n: int | None, confidence: float) -> dict[str, object]:
+    low, high = wilson_interval(round(accuracy * n), n, confidence) if n else (np.nan, np.nan)
+    described = {"control": name, "kind": kind, "accuracy": float(accuracy), "accuracy_low": float(low), "accuracy_high": float(high)}
+    return described | {"mean_experts": float(experts), "mean_macs": float(macs)} | _NO_TEST
+
+
+def curves(test: Prefix, confidence: float) -> list[pd.DataFrame]:
+    """The curves of one seed and dataset threshold on test images.
+
+    Returns:
+        Frames with seed, dataset_threshold, curve, threshold, accuracy, baseline_accuracy, gain, low, high, mean_experts, mean_macs.
+        curve 'threshold': the exact accuracy over the test threshold, with the paired interval of its gain; 'random_prefix': the same
+        numbers of experts dealt to the images at random; 'oracle': the best that any choice of prefixes buys for its cost.
+    """
+    counts = pd.DataFrame(curve(test))
+    baseline = float(test.correct_NJ[:, 0].mean())
+    net = counts["fixed"] - counts["broken"]
+    error = np.sqrt(counts["fixed"] + counts["broken"] - net**2 / counts["n"]) / counts["n"]
+    half = _normal(confidence) * error
+    exact = counts[["threshold", "accuracy", "mean_experts"]].assign(curve="threshold", gain=net / counts["n"])
+    exact = exact.assign(low=exact["gain"] - half, high=exact["gain"] + half)
+
+    thresholds_T = GRID[np.linspace(0, len(GRID) - 1, 120).astype(int)]
+    states_J = np.arange(test.correct_NJ.shape[1])
+    lengths_TN = lengths_at(test.switch_NK, thresholds_T).T
+    share_TJ = np.stack([np.bincount(lengths_N, minlength=len(states_J)) for lengths_N in lengths_TN]) / len(test)
+    # The expectation of `random_prefix`: each length is as likely at every image.
+    chance = {"threshold": thresholds_T, "accuracy": share_TJ @ test.correct_NJ.mean(axis=0), "mean_experts": share_TJ @ states_J}
+    oracle = oracle_curve(test.correct_NJ)
+    best = {"threshold": np.nan, "accuracy": oracle.accuracy, "mean_experts": oracle.mean_experts}
+    frames = [exact, *(pd.DataFrame(part).assign(curve=name) for name, part in (("random_prefix", chance), ("oracle", best)))]
+    return [_complete(frame, test, baseline) for frame in frames]
+
+
+def _complete(frame: pd.DataFrame, test: Prefix, baseline: float) -> pd.DataFrame:
+    described = frame.assign(
+        seed=test.metadata["seed"],
+        dataset_threshold=test.metadata["dataset_threshold"],
+        baseline_accuracy=baseline,
+        gain=frame["accuracy"] - baseline,
+        mean_macs=test.macs(frame["mean_experts"]),
+    )
+    for name in ("low", "high"):
+        if name not in described:
+            described[name] = np.nan
+    return described[list(_CURVE_COLUMNS)]
+
+
+_CURVE_COLUMNS = (
+    "seed",
+    "dataset_threshold",
+    "curve",
+    "threshold",
+    "accuracy",
+    "baseline_accuracy",
+    "gain",
+    "low",
+    "high",
+    "mean_experts",
+    "mean_macs",
+)
+
+
+def _normal(confidence: float) -> float:
+    from scipy.special import ndtri
+
+    return float(ndtri(0.5 + confidence / 2))

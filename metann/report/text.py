@@ -1,0 +1,68 @@
+"""Numbers as text: shares become percent and points here and nowhere else."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from metann.thresholds import format_threshold
+
+
+def percent(share: float) -> str:
+    """0.8641 -> '86.41 %'."""
+    return f"{100 * share:.2f} %"
+
+
+def points(share: float) -> str:
+    """0.0012 -> '+0.12'; a difference of two accuracies."""
+    if not np.isfinite(share):
+        return "unknown"
+    return f"{100 * share + 0.0:+.2f}".replace("-0.00", "+0.00")
+
+
+def interval(low: float, high: float, confidence: float) -> str:
+    """'95 % interval -0.10 to +0.30'; says so where one value knows no spread."""
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return "no interval"
+    return f"{100 * confidence:g} % interval {points(low)} to {points(high)}"
+
+
+def p_value(p: float, bare: bool = False) -> str:
+    """'p = 0.013', 'p < 0.001'; without 'p =' where bare."""
+    if not np.isfinite(p):
+        return ""
+    if p < 0.001:
+        return "< 0.001" if bare else "p < 0.001"
+    text = f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+    return text if bare else f"p = {text}"
+
+
+def macs(value: float) -> str:
+    """1234567 -> '1.23 M'; 'unknown' for NaN."""
+    if not np.isfinite(value):
+        return "unknown"
+    for factor, letter in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if abs(value) >= factor:
+            return f"{value / factor:.3g}{letter}"
+    return f"{value:.3g}"
+
+
+def times(ratio: float) -> str:
+    """2.163 -> '2.16 x'."""
+    return f"{ratio:.2f} x" if np.isfinite(ratio) else "unknown"
+
+
+def count(number: int, noun: str) -> str:
+    """'1 seed', '3 seeds'."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def thresholds_text(thresholds: Sequence[float]) -> str:
+    """'0.05, 0.10, 0.20', or the ends of a long list."""
+    texts = [format_threshold(threshold) for threshold in thresholds]
+    return ", ".join(texts) if len(texts) <= 6 else f"{texts[0]} to {texts[-1]}"
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table; the first column is text, the others numbers, set to the right."""
+    lines = [header, ["---", *("---:" for _ in header[1:])], *rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)

@@ -1,0 +1,41 @@
+"""Stage draw_figure: one figure from the tables of a run."""
+
+from pathlib import Path
+
+
+def draw_figure(name: str, *, run: Path, png: Path | None = None, svg: Path | None = None) -> None:
+    """Draw a figure of a collected run; the same tables give the same bytes.
+
+    Parameters
+    ----------
+    name
+        A file of metann/figures, such as heatmap.
+    run
+        Folder of the run, with results.parquet and tables/.
+    png
+        Picture to write.
+    svg
+        The same, for print and for zooming.
+    """
+    import importlib
+
+    from metann.errors import MetannError, unknown
+    from metann.figures import tables_of
+    from metann.registry import figures
+
+    if name not in figures():
+        raise unknown("figure", name, figures(), "metann/figures/")
+    wanted = {path: suffix for path, suffix in ((png, "png"), (svg, "svg")) if path is not None}
+    if not wanted:
+        raise MetannError("nothing to write; give --png, --svg or both")
+
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from metann.figures._style import save
+    from metann.frames import read_frame
+
+    files = {table: run / ("results.parquet" if table == "results" else f"tables/{table}.parquet") for table in tables_of(name)}
+    figure = importlib.import_module(f"metann.figures.{name}").draw({table: read_frame(path, table) for table, path in files.items()})
+    for path, suffix in wanted.items():
+        save(figure, path, suffix)
