@@ -14,7 +14,15 @@ from metann.errors import MetannError
 
 ROOT = Path(__file__).parent.parent
 # These steer a stage only through its flags, which are params of the rule already; names are checked before any job.
-_NOT_FOLLOWED = {"metann.config", "metann.cascade_config", "metann.sections", "metann.registry", "metann.workflow", "metann.provenance"}
+_NOT_FOLLOWED = {
+    "metann.config",
+    "metann.cascade_config",
+    "metann.sections",
+    "metann.registry",
+    "metann.workflow",
+    "metann.provenance",
+    "metann.devices",
+}
 
 
 def _file(module: str) -> Path | None:

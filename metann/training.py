@@ -23,6 +23,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from metann.config import TrainingSection
 from metann.data.augmentation import normalise, random_crop, random_flip
+from metann.devices import take_gpu
 from metann.errors import MetannError
 from metann.files import atomic, write_text
 from metann.seeds import derive_seed
@@ -74,12 +75,14 @@ class Normalisation:
 
 
 def start_torch(device: str, threads: int) -> torch.device:
-    """Set threads and determinism of this process and choose its device ('auto', 'cpu' or 'cuda').
+    """Set threads and determinism of this process and choose its device ('auto', 'cpu' or 'cuda'), one GPU to a process.
 
     Raises:
         MetannError: CUDA is asked for and not there.
     """
     torch.set_num_threads(threads)
+    if device != "cpu":
+        take_gpu()  # torch looks for devices when it is first asked for one, not when it is imported
     if device == "cuda" and not torch.cuda.is_available():
         raise MetannError("device is 'cuda' but torch finds no CUDA device; use 'auto' or 'cpu'")
     torch.backends.cudnn.deterministic = True

@@ -1,6 +1,7 @@
 # Helpers for the rules; no rules here.
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
 from metann import registry
@@ -9,9 +10,10 @@ from metann.data.classes import class_count
 from metann.errors import MetannError
 from metann.provenance import code_digest
 from metann.sections import flags, read_section
-from metann.workflow import gpus, use_this_environment
+from metann.workflow import gpus, gpus_are_there, use_this_environment
 
 use_this_environment()
+gpus = partial(gpus, there=gpus_are_there(workflow.resource_settings))
 
 try:
     run = read_section(RunConfig, dict(config))

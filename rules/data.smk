@@ -7,6 +7,7 @@ rule prepare_data:
         f"{DATA}/prepare_data.log",
     benchmark:
         f"{DATA}/prepare_data.tsv"
+    localrule: True
     resources:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,

@@ -15,6 +15,7 @@ rule draw_figure:
         svg=f"{RESULTS}/figures/{{figure}}.svg",
     log:
         f"{RESULTS}/figures/{{figure}}.log",
+    localrule: True
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 10 * attempt,

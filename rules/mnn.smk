@@ -90,6 +90,7 @@ rule evaluate_mnn:
         ],
     log:
         f"{EVALUATION}/evaluate_mnn.log",
+    localrule: True
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 20 * attempt,
@@ -133,6 +134,7 @@ rule collect_results:
         f"{RESULTS}/collect_results.log",
     benchmark:
         f"{RESULTS}/collect_results.tsv"
+    localrule: True
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 20 * attempt,

@@ -139,6 +139,7 @@ rule import_probabilities:
         f"{NETWORK}/import_probabilities.log",
     wildcard_constraints:
         network=one_of(imported),
+    localrule: True
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 10 * attempt,
