@@ -105,6 +105,19 @@ def sweep_thresholds(
     if postcheck and not needs_labels(score):
         wins_N = next_wins(score, s_a_N, score_of(score, probabilities_b_NK, labels_N), postcheck)
         b_right_N = (b_right_N & wins_N) | (a_right_N & ~wins_N)
+    return sweep_answers(score, s_a_N, a_right_N, b_right_N, grid)
+
+
+def sweep_answers(score: str, s_a_N: np.ndarray, a_right_N: np.ndarray, b_right_N: np.ndarray, grid: int | None = None) -> Sweep:
+    """`sweep_thresholds` where scores and answers are known already.
+
+    Args:
+        score: says which side of `s_a_N` is sure.
+        s_a_N: float64 scores of the answers in hand, N >= 1.
+        a_right_N: bool, whether the answer in hand is right.
+        b_right_N: bool, whether the answer after asking the next network is right, post-check included.
+        grid: as in `sweep_thresholds`.
+    """
     sign = 1.0 if high_is_sure(score) else -1.0  # negation is exact, so one direction serves both
     order = np.argsort(sign * s_a_N)
     confidence_N = sign * s_a_N[order]

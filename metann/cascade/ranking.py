@@ -1,0 +1,74 @@
+"""Which pair to use: pairs ranked by what validation says of them at their cost, beside what the complementarity matrices say.
+
+Frames have one row per pair, or per pair and seed; columns as `metann.cascade.evaluation` writes them.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from metann.cascade.complementarity import FORMS
+
+_CASCADE = ["first", "second", "score", "postcheck"]
+_MEANS = ["threshold", "val_accuracy", "val_use", "val_macs", "accuracy", "use", "macs", "better_accuracy", "gain"]
+
+
+def rank_pairs(results: pd.DataFrame, complementarity: pd.DataFrame, networks: pd.DataFrame, search: str, objective: str) -> pd.DataFrame:
+    """Every pair with its best score and post-check, best pair first; validation alone decides.
+
+    Args:
+        results: rows of `pair_rows` with a column seed.
+        complementarity: rows of `complementarity_rows` with a column seed.
+        networks: rows of `single_rows` with a column seed.
+        search: 'exact' or 'grid'.
+        objective: 'accuracy' and 'budget' rank by validation accuracy, then cost; 'target_accuracy' by cost, then accuracy.
+
+    Returns:
+        Means over seeds; `rank`, `pareto` (no pair or single network is both as accurate and as cheap on validation, one of
+        them better), both forms of complementarity on validation images, and `rank_{form}`. Empty where nothing reaches the
+        objective in every seed.
+    """
+    rows = results[(results["search"] == search) & (results["objective"] == objective)]
+    groups = rows.groupby(_CASCADE, sort=False)
+    means = groups[_MEANS].mean()
+    means = means[groups["seed"].nunique() == results["seed"].nunique()].reset_index()
+    cost = means["val_macs"].where(means["val_macs"].notna(), means["val_use"])
+    order = [cost, -means["val_accuracy"]] if objective == "target_accuracy" else [-means["val_accuracy"], cost]
+    means = means.iloc[np.lexsort([means["val_use"], *reversed(order)])]
+    ranked = means.drop_duplicates(["first", "second"]).reset_index(drop=True)
+    ranked["rank"] = np.arange(1, len(ranked) + 1)
+    ranked["pareto"] = _pareto(ranked, networks)
+    on_val = complementarity[complementarity["images"] == "val"]
+    for form in FORMS:
+        values = on_val[on_val["form"] == form].groupby(["first", "second"])["value"].mean().rename(form)
+        ranked = ranked.join(values, on=["first", "second"])
+        ranked[f"rank_{form}"] = ranked[form].rank(ascending=False, method="min").astype(int)
+    return ranked
+
+
+def _pareto(ranked: pd.DataFrame, networks: pd.DataFrame) -> np.ndarray:
+    """False everywhere where a cost is unknown."""
+    singles = networks.groupby("network", sort=False)[["macs", "val_accuracy"]].mean()
+    cost = np.concatenate([ranked["val_macs"], singles["macs"]])
+    accuracy = np.concatenate([ranked["val_accuracy"], singles["val_accuracy"]])
+    no_worse = (cost <= cost[: len(ranked), None]) & (accuracy >= accuracy[: len(ranked), None])
+    better = (cost < cost[: len(ranked), None]) | (accuracy > accuracy[: len(ranked), None])
+    return ~(no_worse & better).any(axis=1) & np.isfinite(cost).all()
+
+
+def correlations(ranked: pd.DataFrame) -> dict[str, float]:
+    """Pearson's r over pairs between each form of complementarity and the gain over the better network; NaN for under three pairs."""
+    if len(ranked) < 3:
+        return dict.fromkeys(FORMS, float("nan"))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {form: float(ranked[form].corr(ranked["gain"])) for form in FORMS}
+
+
+def chosen_rows(results: pd.DataFrame, ranked: pd.DataFrame, search: str, objective: str) -> pd.DataFrame:
+    """The first-ranked cascade's row of every seed, each with its own threshold."""
+    best: dict[str, Any] = ranked.iloc[0][_CASCADE].to_dict()
+    same = results[(results["search"] == search) & (results["objective"] == objective)]
+    for column, value in best.items():
+        same = same[same[column] == value]
+    return same.sort_values("seed", ignore_index=True)

@@ -1,0 +1,76 @@
+"""Stage choose_cascade: which pair of networks to use at which threshold, from the searches of all seeds."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+TABLES = ("results", "networks", "complementarity", "in_sample", "curves", "chains")
+"""Read from every search; `ranking` and `choice` are made here."""
+
+
+def choose_cascade(
+    *,
+    searches: list[Path],
+    output: Path,
+    search: Literal["exact", "grid"] = "exact",
+    objective: Literal["accuracy", "target_accuracy", "budget"] = "accuracy",
+    code: str = "",
+) -> None:
+    """Rank all pairs by what validation says of them at their cost, and choose the first.
+
+    Writes tables/cascade_{name}.parquet into the run's folder and cascade.json into the folder of every search: the chosen
+    networks, score and post-check with that seed's own threshold, as run-cascade reads it.
+
+    Parameters
+    ----------
+    searches
+        Folders made by search-cascade, one for each seed.
+    output
+        Folder of the run.
+    search
+        Choose among thresholds from all distinct scores, or from the uniform grid.
+    objective
+        The best validation accuracy; the least cost that reaches the target; or the best accuracy within the budget.
+    code
+        Digest of the code, for the metadata (the workflow gives it).
+    """
+    import pandas as pd
+
+    from metann.cascade.ranking import chosen_rows, rank_pairs
+    from metann.errors import MetannError
+    from metann.files import write_json
+    from metann.frames import read_frame, write_frame
+
+    parts = {name: [read_frame(folder / f"{name}.parquet", f"cascade_{name}") for folder in searches] for name in TABLES}
+    if not searches:
+        raise MetannError("no search given; give the folders that search-cascade wrote")
+    facts = [frame.attrs for frame in parts["results"]]
+    for folder, found in zip(searches, facts, strict=True):
+        for key in ("digest", "class_names", "networks", "grid", "budget"):
+            if found.get(key) != facts[0].get(key):
+                raise MetannError(f"{folder} was searched with another {key} than {searches[0]}; search both in one run")
+    tables: dict[str, pd.DataFrame] = {name: pd.concat(frames, ignore_index=True) for name, frames in parts.items()}
+    if tables["results"]["seed"].nunique() != len(searches):
+        raise MetannError("two searches are of one seed; give each seed once")
+    ranking = rank_pairs(tables["results"], tables["complementarity"], tables["networks"], search, objective)
+    if ranking.empty:
+        asked = f"the target of {facts[0]['target']:.4f}" if objective == "target_accuracy" else f"a budget of {facts[0]['budget']} MACs"
+        raise MetannError(f"no pair meets {asked} on validation in every seed; ask for less, or add networks to the configuration")
+    choice = chosen_rows(tables["results"], ranking, search, objective)
+    tables |= {"ranking": ranking, "choice": choice}
+    kept: dict[str, Any] = {key: facts[0].get(key) for key in ("dataset", "digest", "class_names", "networks", "grid", "budget")}
+    kept |= {"run": output.resolve().name, "confidence": facts[0]["confidence"], "target": [found["target"] for found in facts]}
+    kept |= {"seeds": [int(seed) for seed in choice["seed"]], "search": search, "objective": objective, "code": code}
+    for name, frame in tables.items():
+        write_frame(output / "tables" / f"cascade_{name}.parquet", frame, f"cascade_{name}", kept)
+    by_seed = {int(frame["seed"].iloc[0]): folder for frame, folder in zip(parts["results"], searches, strict=True)}
+    for row in choice.itertuples():
+        described = {
+            "networks": [row.first, row.second],
+            "thresholds": [row.threshold],
+            "score": row.score,
+            "postcheck": bool(row.postcheck),
+        }
+        write_json(by_seed[row.seed] / "cascade.json", described)
+    print(
+        f"{choice['first'][0]} > {choice['second'][0]}, {choice['score'][0]}, {'with' if choice['postcheck'][0] else 'without'} post-check"
+    )

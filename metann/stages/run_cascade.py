@@ -1,0 +1,261 @@
+"""Stage run_cascade: networks really answer a stream of images, the second only where it is asked."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from metann.cascade_config import MemorySection, WorkloadSection
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from metann.cascade.runtime import Cascade
+
+
+def run_cascade(
+    *,
+    networks: list[Path],
+    data: Path,
+    output: Path,
+    cascade: Path | None = None,
+    thresholds: list[float] | None = None,
+    score: str = "difference",
+    postcheck: bool = False,
+    split: Literal["train", "val", "test"] = "test",
+    limit: int | None = None,
+    batch_size: int = 1,
+    memory: MemorySection | None = None,
+    workload: WorkloadSection | None = None,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    threads: int = 1,
+    probabilities: list[Path] | None = None,
+    seed: int = 0,
+    when_done: str | None = None,
+    code: str = "",
+) -> None:
+    """Run a cascade, or a single network, on a stream of images and report accuracy, use, latency and energy.
+
+    Writes record.parquet (every image: which network answered, scores, memory hit, latency), report.json and report.md.
+
+    Parameters
+    ----------
+    networks
+        Weight files in the order in which they are asked; one alone runs without a second network. With --cascade the ones
+        that it names are taken, in its order.
+    data
+        Folder made by prepare-data.
+    output
+        Folder to write into.
+    cascade
+        cascade.json of choose-cascade: networks, thresholds, score and post-check.
+    thresholds
+        One after each network but the last; an image less sure than it goes on to the next network.
+    score
+        A function of metann/cascade/score_functions.py.
+    postcheck
+        Keep the more confident answer.
+    split
+        Which images.
+    limit
+        Only the first so many images of the split.
+    batch_size
+        Images answered at once.
+    memory
+        Answers kept for images that come again.
+    workload
+        Duplicates, rotations and order of the stream.
+    device
+        Where to compute; auto takes CUDA where it is.
+    threads
+        Torch threads on the CPU.
+    probabilities
+        Tables of these networks; the report says on how many images they give another answer than the run.
+    seed
+        Of the networks, for the record.
+    when_done
+        Shell command to run at the end, also after an error; METANN_STATUS is 'done' or 'failed', METANN_REPORT the report.
+    code
+        Digest of the code, for the metadata (the workflow gives it).
+    """
+    import os
+    import subprocess
+
+    status = "failed"
+    try:
+        _run(**{name: value for name, value in locals().items() if name not in ("when_done", "status", "os", "subprocess")})
+        status = "done"
+    finally:
+        if when_done:
+            environment = os.environ | {"METANN_STATUS": status, "METANN_REPORT": str(output / "report.md")}
+            result = subprocess.run(when_done, shell=True, env=environment, check=False)
+            if result.returncode:
+                print(f"the command of --when-done ended with {result.returncode}: {when_done}")
+
+
+def _run(*, data: Path, output: Path, split: str, limit: int | None, batch_size: int, device: str, threads: int, **how: Any) -> None:
+    import numpy as np
+
+    from metann.cascade.measured import measure, page
+    from metann.cascade.workload import TURNS, build_workload, turned
+    from metann.data.prepared import read_prepared
+    from metann.energy import find_meter
+    from metann.errors import MetannError
+    from metann.files import write_json, write_text
+    from metann.frames import write_frame
+    from metann.training import start_torch
+
+    if batch_size < 1 or (limit is not None and limit < 1):
+        raise MetannError(f"batch size {batch_size}, limit {limit}: both must be at least 1")
+    target = start_torch(device, threads)
+    prepared = read_prepared(data)
+    rows = prepared.samples.rows(split)[:limit]
+    if not len(rows):
+        raise MetannError(f"{data} has no {split} images")
+    chain = _cascade(how, target, prepared.info.class_names)
+    workload = how["workload"] or WorkloadSection()
+    work = build_workload(len(rows), workload.duplicates, workload.rotations, workload.shuffled, workload.seed)
+    labels_N = prepared.samples.label[rows].astype(np.int64)
+
+    def batch(position: "np.ndarray") -> "np.ndarray":
+        images_NCHW = np.ascontiguousarray(prepared.images_NCHW[rows[work.source_M[position]]])
+        if not work.turn_M[position].any():
+            return images_NCHW
+        return np.ascontiguousarray(np.moveaxis(turned(np.moveaxis(images_NCHW, 1, -1), work.turn_M[position]), -1, 1))
+
+    chain.warm_up(batch(np.arange(min(batch_size, len(work)))))
+    meter = find_meter(target.type)
+    meter.measure_idle()
+    with meter.measure() as energy:
+        answers, latency_ms = _stream(chain, batch, work.source_M, labels_N, batch_size)
+    record = {
+        "seed": np.full(len(work), how["seed"]),
+        "sample_id": prepared.samples.sample_id[rows[work.source_M]],
+        "duplicate": work.duplicate_M,
+        "turn": np.array(TURNS)[work.turn_M],
+        "label": labels_N[work.source_M],
+        "prediction": answers["prediction"],
+        "right": answers["prediction"] == labels_N[work.source_M],
+        "hit": answers["hit"],
+        "networks_run": answers["asked"],
+        "answered_by": np.array([*(stage.name for stage in chain.stages), "memory"])[answers["answered"]],
+        "batch": np.arange(len(work)) // batch_size,
+        "latency_ms": latency_ms,
+    } | {f"score_{number}": answers["score"][:, number] for number in range(len(chain.stages))}
+    macs = [stage.macs for stage in chain.stages]
+    report = measure(record, macs, prepared.info.class_names, vars(energy), batch_size)
+    report |= _described(chain, work, split, str(target), how["seed"]) | _compare(how["probabilities"], chain, record, prepared.samples)
+    metadata = {key: report[key] for key in ("networks", "thresholds", "score", "postcheck", "device", "batch_size", "split")}
+    metadata |= {"dataset": prepared.info.name, "digest": prepared.info.digest, "code": how["code"]}
+    write_frame(output / "record.parquet", record, "cascade_record", metadata)
+    write_json(output / "report.json", report)
+    write_text(output / "report.md", page(report))
+    print(page(report))
+
+
+def _cascade(how: dict[str, Any], device: Any, class_names: tuple[str, ...]) -> "Cascade":
+    """Load the networks and put them together."""
+    from metann.cascade.memory import Memory
+    from metann.cascade.runtime import Cascade, Stage
+    from metann.cascade_config import read_cascade
+    from metann.errors import MetannError
+    from metann.networks.weights import read_header
+
+    paths, thresholds, score, postcheck = how["networks"], how["thresholds"] or [], how["score"], how["postcheck"]
+    if how["cascade"] is not None:
+        if thresholds:
+            raise MetannError("give either --cascade or --thresholds, not both: the cascade has its own")
+        described = read_cascade(how["cascade"])
+        by_name = {str(read_header(path).get("network") or path.stem): path for path in paths}
+        for name in described.networks:
+            if name not in by_name:
+                raise MetannError(f"{how['cascade']} needs the weights of {name!r}; --networks has: {', '.join(by_name)}")
+        paths = [by_name[name] for name in described.networks]
+        thresholds, score, postcheck = list(described.thresholds), described.score, described.postcheck
+    memory = how["memory"] or MemorySection()
+    store = None if memory.key == "none" else Memory(memory.capacity)
+    return Cascade([Stage.load(path, device, class_names) for path in paths], thresholds, score, postcheck, store, memory.key)
+
+
+def _stream(chain: "Cascade", batch: Any, source_M: "np.ndarray", labels_N: "np.ndarray", size: int) -> "tuple[dict, np.ndarray]":
+    """All answers in order, and the milliseconds of the batch that each image was in."""
+    import time
+
+    import numpy as np
+
+    starts = range(0, len(source_M), size)
+    found, times = [], []
+    for start in _progress(starts, len(source_M)):
+        position = np.arange(start, min(start + size, len(source_M)))
+        images_NCHW = batch(position)
+        before = time.perf_counter()
+        found.append(chain.answer(images_NCHW, source_M[position], labels_N[source_M[position]]))
+        times.append(np.full(len(position), 1000 * (time.perf_counter() - before)))
+    parts = {"prediction": "prediction_N", "hit": "hit_N", "asked": "asked_N", "answered": "answered_N", "score": "score_NS"}
+    return {name: np.concatenate([getattr(part, field) for part in found]) for name, field in parts.items()}, np.concatenate(times)
+
+
+def _progress(starts: range, total: int) -> Iterator[int]:
+    """Pass the starts on; a line that changes on a terminal, ten plain lines in a log."""
+    import sys
+    import time
+
+    terminal, shown, began = sys.stderr.isatty(), 0.0, time.monotonic()
+    step = max(len(starts) // 10, 1)
+    for number, start in enumerate(starts):
+        yield start
+        done, now = min(start + starts.step, total), time.monotonic()
+        if terminal and (now - shown > 0.2 or done == total):
+            shown = now
+            print(f"\r{done:,} of {total:,} images, {now - began:.0f} s", end="\n" if done == total else "", file=sys.stderr, flush=True)
+        elif not terminal and ((number + 1) % step == 0 or done == total):
+            print(f"{done} of {total} images, {now - began:.1f} s", file=sys.stderr, flush=True)
+
+
+def _described(chain: "Cascade", work: Any, split: str, device: str, seed: int) -> dict[str, Any]:
+    """What was run, in words and numbers."""
+    names = [stage.name for stage in chain.stages]
+    facts = {"networks": names, "thresholds": chain.thresholds, "score": chain.score, "postcheck": chain.postcheck}
+    facts |= {"macs": [stage.macs for stage in chain.stages], "split": split, "device": device, "seed": seed}
+    duplicates, turns = int(work.duplicate_M.sum()), int((work.turn_M > 0).sum())
+    thresholds = ", ".join(f"{threshold:.6g}" for threshold in chain.thresholds)
+    rule = (
+        f"{chain.score}, threshold {thresholds}, {'with' if chain.postcheck else 'without'} post-check"
+        if thresholds
+        else "a single network"
+    )
+    memory = chain.memory
+    said = "none"
+    if memory is not None:
+        share = 100 * memory.hits / max(memory.hits + memory.misses, 1)
+        said = f"{memory.hits:,} hits ({share:.2f} %), {memory.misses:,} misses, {memory.false_hits:,} false hits"
+        facts["memory"] = {"hits": memory.hits, "misses": memory.misses, "false_hits": memory.false_hits, "capacity": memory.capacity}
+    return facts | {"rule": rule, "memory_text": said, "stream": f"{split}; {duplicates:,} duplicates, {turns:,} of them turned"}
+
+
+def _compare(paths: list[Path] | None, chain: "Cascade", record: "dict[str, np.ndarray]", samples: Any) -> dict[str, Any]:
+    """On how many images the run and the tables disagree; turned images and memory hits have no row in the tables."""
+    import numpy as np
+
+    from metann.cascade.rule import decide
+    from metann.errors import MetannError
+    from metann.tables import align, read_probabilities
+
+    if not paths:
+        return {"compared": None, "disagreements": None, "agreement_text": "not compared"}
+    found = {str(table.metadata.get("network") or path.stem): (path, table) for path in paths for table in [read_probabilities(path)]}
+    tables = []
+    for stage in chain.stages:
+        if stage.name not in found:
+            raise MetannError(f"no table of {stage.name!r} to compare with; given: {', '.join(found)}")
+        path, table = found[stage.name]
+        tables.append(table.p_NK[align(samples, table, Path("samples.parquet"), path)])
+    rows = np.searchsorted(samples.sample_id, record["sample_id"])  # sample_id is the row of the prepared images
+    decisions = decide([p_NK[rows] for p_NK in tables], chain.thresholds, chain.score, chain.postcheck, record["label"])
+    ran = (record["networks_run"] > 0) & (record["turn"] == "none")
+    differ = ran & ((decisions.prediction_N != record["prediction"]) | (decisions.asked_N != record["networks_run"]))
+    examples = [int(sample) for sample in record["sample_id"][differ][:10]]
+    compared, count = int(ran.sum()), int(differ.sum())
+    said = f"the same answer, from the same network, on all {compared:,} images that ran as they are"
+    if count:
+        said = f"ANOTHER answer or network than the tables on {count:,} of {compared:,} images (sample_id {', '.join(map(str, examples))})"
+    return {"compared": compared, "disagreements": count, "differing": examples, "agreement_text": said}
