@@ -33,6 +33,11 @@ def read_idx(path: Path) -> np.ndarray:
     return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
 
 
+def has_idx(folder: Path) -> bool:
+    """Whether a folder holds the training images under their usual name."""
+    return any((folder / f"train-images-idx3-ubyte{suffix}").is_file() for suffix in ("", ".gz"))
+
+
 def read_idx_pair(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Images (N, H, W) and labels (N,) of `train` or `test` from the four files' usual names, gzipped or not."""
     pair = []

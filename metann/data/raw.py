@@ -70,4 +70,4 @@ def load_dataset(settings: "DataSection") -> RawDataset:
 
 def folder_of(settings: "DataSection") -> Path:
     """Folder of the raw files: `data.root`, or `data` in the working directory."""
-    return settings.root if settings.root is not None else Path("data")
+    return (settings.root if settings.root is not None else Path("data")).expanduser()

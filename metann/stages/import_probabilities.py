@@ -1,0 +1,37 @@
+"""Stage import-probabilities: a table of probabilities made elsewhere becomes a network of this run."""
+
+from pathlib import Path
+
+from metann.config import NetworkSection
+
+
+def import_probabilities(*, name: str, network: NetworkSection, output: Path, code: str = "") -> None:
+    """Check a table of class probabilities and write it as probabilities.parquet; no network runs.
+
+    An .npy file holds n x K probabilities, one row per image, with an .npy of the n true classes beside it. A .parquet file
+    has columns p_0 .. p_K-1 and, unless labels are given, `label`; its columns `sample_id`, `split` and `log_partition`
+    are taken if they are there. Without sample_id the row number is the id, so all tables that are compared need the same
+    row order.
+
+    Parameters
+    ----------
+    name
+        Of the network in this run.
+    network
+        Its probabilities, labels, split, val_rows and macs.
+    output
+        The probabilities.parquet to write.
+    code
+        Digest of the code, for the metadata (the workflow gives it).
+    """
+    import numpy as np
+
+    from metann.data.foreign import read_foreign, rename
+    from metann.provenance import versions
+    from metann.tables import write_probabilities
+
+    table = rename(read_foreign(network), name, network, versions=versions(), code=code)
+    write_probabilities(output, table)
+    for split in sorted(set(table.split.tolist())):
+        part = table.select(split)
+        print(f"{split}: {len(part)} images, accuracy {np.mean(part.p_NK.argmax(axis=1) == part.label):.4f}")
