@@ -62,7 +62,7 @@ def flags(prefix: str, section: BaseModel, leave_out: Collection[str] = ()) -> l
     """A section as the CLI flags that give it back: `--training.epochs 20 --training.flip ...`.
 
     Every value is spelled out, also where it equals the default, so that a command in a log stays true when a default
-    changes. Nothing is quoted here; the rules quote each word (`:q`).
+    changes; the order of keys in a file does not matter. Nothing is quoted here; the rules quote each word (`:q`).
     """
     words: list[str] = []
     for key, value in section.model_dump(mode="json", exclude=set(leave_out)).items():
@@ -70,7 +70,7 @@ def flags(prefix: str, section: BaseModel, leave_out: Collection[str] = ()) -> l
         if isinstance(value, bool):
             words.append(flag if value else f"--{prefix}.no-{key.replace('_', '-')}")
         elif isinstance(value, dict):
-            words += [f"{flag}.{inner}={item}" for inner, item in value.items()]
+            words += [f"{flag}.{inner}={item}" for inner, item in sorted(value.items())]
         elif isinstance(value, list):
             words += [f"{flag}={item}" for item in value]
         elif value is not None:

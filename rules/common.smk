@@ -1,4 +1,5 @@
 # Helpers for the rules; no rules here.
+import hashlib
 import re
 import sys
 from functools import partial
@@ -32,6 +33,11 @@ trained = [name for name in run.networks if name not in imported]
 def one_of(names):
     """A wildcard constraint: exactly these names, or nothing at all."""
     return "|".join(re.escape(str(name)) for name in names) or "(?!)"
+
+
+def short_digest(texts):
+    """8 hex digits that name a set of texts in their order."""
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:8]
 
 
 def folder(path, up=1):

@@ -16,6 +16,9 @@ class_groups = [
     range(first, min(first + run.expert.classes_per_job, n_classes))
     for first in range(0, n_classes, run.expert.classes_per_job)
 ]
+# Snakemake does not run a job again for an output that nobody asks for. The results ask for one file that is named after
+# all cells, instead of for every cell, which would fill the screen.
+cells_digest = short_digest(function.slug for function in thresholds + switch_functions)
 TABLES = ("choice", "controls", "curves", "expert_sets", "misclassified")
 EXPERT_FILES = (
     "weights.safetensors",
@@ -84,6 +87,7 @@ rule evaluate_mnn:
     output:
         prefix=f"{EVALUATION}/prefix.parquet",
         curve=f"{EVALUATION}/curve.parquet",
+        index=f"{EVALUATION}/cells/index_{cells_digest}.json",
         cells=[
             f"{EVALUATION}/cells/{function.slug}.parquet"
             for function in thresholds + switch_functions
@@ -107,11 +111,16 @@ rule evaluate_mnn:
         "metann evaluate-mnn --switch={input.switch:q} --experts {input.experts:q}"
         " --dataset-threshold={wildcards.dataset_threshold} --test-thresholds {params.thresholds} {params.functions:q}"
         " --combine={params.combine} --temperature={params.temperature} --output={params.output:q}"
-        " --code={params.code} > {log:q} 2>&1"
+        " --index={output.index:q} --code={params.code} > {log:q} 2>&1"
 
 
 rule collect_results:
     input:
+        index=expand(
+            rules.evaluate_mnn.output.index,
+            seed=run.seeds,
+            dataset_threshold=dataset_thresholds,
+        ),
         prefix=expand(
             rules.evaluate_mnn.output.prefix,
             seed=run.seeds,

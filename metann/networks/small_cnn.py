@@ -18,10 +18,11 @@ class SmallCNN(nn.Module):
         super().__init__()
         widths = [channels, *(width * 2**stage for stage in range(depth))]
         layers: list[nn.Module] = []
-        for stage, (before, after) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
-            if stage:
+        for stage, (before, after) in enumerate(zip(widths[:-1], widths[1:], strict=True), start=1):
+            layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after)]
+            if stage < depth:
                 layers.append(nn.MaxPool2d(2))
-            layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+            layers.append(nn.ReLU(inplace=True))  # behind the pool: the same numbers from a quarter of the work
         self.features = nn.Sequential(*layers)
         self.classifier = nn.Linear(widths[-1], num_classes)
 

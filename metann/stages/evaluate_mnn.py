@@ -26,6 +26,7 @@ def evaluate_mnn(
     switch_functions: list[str] | None = None,
     combine: str = "product",
     temperature: str = "none",
+    index: Path | None = None,
     code: str = "",
 ) -> None:
     """Evaluate a switch with its experts at every test threshold and switch function, on validation and test images.
@@ -51,10 +52,13 @@ def evaluate_mnn(
         How the answers become one prediction: product (as published), product_calibrated or replace.
     temperature
         none, or validation: scale the logits of the switch and of each expert by one number fitted on validation.
+    index
+        A JSON file for the names of the cells; the workflow asks for one that is named after them.
     code
         Digest of the code, for the metadata (the workflow gives it).
     """
     from metann.errors import MetannError, unknown
+    from metann.files import write_json
     from metann.frames import write_frame
     from metann.mnn import RULES, prefix_correct
     from metann.report.prefix import Prefix, cell, curve
@@ -91,6 +95,8 @@ def evaluate_mnn(
     write_frame(output / "curve.parquet", curve(prefix), "curve", metadata)
     # Last, because it says which cells there are.
     write_frame(output / "prefix.parquet", prefix.columns(), "prefix", metadata | {"switch_functions": [str(f) for f in functions]})
+    if index is not None:
+        write_json(index, [function.slug for function in functions])
     for split in prefix.splits:
         correct = prefix.select(split).correct_NJ
         print(f"{split}: {len(correct)} images, switch alone {correct[:, 0].mean():.4f}, every expert {correct[:, -1].mean():.4f}")
