@@ -1,6 +1,7 @@
 """The command line: one verb per stage. Stages are imported only when they run, so `--help` and errors are quick."""
 
 import ast
+import os
 import sys
 from collections.abc import Sequence
 
@@ -37,6 +38,9 @@ for _stage in stages():
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one verb; a bad input is one line on standard error and exit code 2."""
+    if job := os.environ.get("SLURM_JOB_ID"):
+        # Also because Snakemake shows Slurm's own log, where the cause of a kill stands, only after a log that is not empty.
+        print(f"SLURM job {job} on {os.environ.get('SLURMD_NODENAME', 'an unnamed node')}", file=sys.stderr, flush=True)
     try:
         app(sys.argv[1:] if arguments is None else list(arguments))
     except MetannError as error:
