@@ -12,6 +12,7 @@ from metann.errors import MetannError
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # of the package dataset-fashion-mnist
 FASHION_MNIST_CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 _PARTS = {"train": "train", "test": "t10k"}
+_CONTENTS = ("images-idx3", "labels-idx1")
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -33,17 +34,19 @@ def read_idx(path: Path) -> np.ndarray:
     return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
 
 
+def _path(folder: Path, split: str, what: str) -> Path:
+    plain = folder / f"{_PARTS[split]}-{what}-ubyte"
+    return plain if plain.exists() else plain.with_name(plain.name + ".gz")
+
+
 def has_idx(folder: Path) -> bool:
-    """Whether a folder holds the training images under their usual name."""
-    return any((folder / f"train-images-idx3-ubyte{suffix}").is_file() for suffix in ("", ".gz"))
+    """Whether a folder holds all four files under their usual names."""
+    return all(_path(folder, split, what).is_file() for split in _PARTS for what in _CONTENTS)
 
 
 def read_idx_pair(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Images (N, H, W) and labels (N,) of `train` or `test` from the four files' usual names, gzipped or not."""
-    pair = []
-    for what in ("images-idx3", "labels-idx1"):
-        path = folder / f"{_PARTS[split]}-{what}-ubyte"
-        pair.append(read_idx(path if path.exists() else path.with_name(path.name + ".gz")))
-    if pair[0].ndim != 3 or pair[1].shape != pair[0].shape[:1]:
-        raise MetannError(f"{folder}: {split} images are {pair[0].shape}, labels {pair[1].shape}; fetch the files again")
-    return pair[0], pair[1]
+    images_NHW, labels_N = (read_idx(_path(folder, split, what)) for what in _CONTENTS)
+    if images_NHW.ndim != 3 or labels_N.shape != images_NHW.shape[:1]:
+        raise MetannError(f"{folder}: {split} images are {images_NHW.shape}, labels {labels_N.shape}; fetch the files again")
+    return images_NHW, labels_N

@@ -56,9 +56,13 @@ def read_foreign(network: "NetworkSection") -> Probabilities:
 
 
 def rename(table: Probabilities, name: str, network: "NetworkSection", **facts: object) -> Probabilities:
-    """The table as the run's network `name`; what its own metadata says stays, MACs from the configuration come first."""
-    described = {"seed": None, "architecture": None, "normalisation": None, "macs": None} | table.metadata
-    described |= {"network": name, "source": str(network.probabilities)} | facts
+    """The table as the run's network `name`.
+
+    Args:
+        facts: metadata of this import; what the table says of itself comes first, MACs from the configuration before that.
+    """
+    described = {"seed": None, "architecture": None, "normalisation": None, "macs": None} | facts | table.metadata
+    described |= {"network": name, "source": str(network.probabilities)}
     return replace(table, metadata=described | ({"macs": network.macs} if network.macs is not None else {}))
 
 

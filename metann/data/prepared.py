@@ -100,7 +100,10 @@ def write_prepared(folder: Path, raw: RawDataset, settings: "DataSection") -> Pr
     mean, std = channel_statistics(images_NCHW[train])
     info = DataInfo(settings.name, digest, raw.class_names, images_NCHW.shape[1], images_NCHW.shape[2], mean, std)
     folder = Path(folder)
-    (folder / INFO).unlink(missing_ok=True)  # a job killed half-way must not leave an old description with new images
+    try:
+        (folder / INFO).unlink(missing_ok=True)  # a job killed half-way must not leave an old description with new images
+    except OSError as error:
+        raise MetannError(f"cannot write {folder / INFO}: {error.strerror}; give a folder that can be written") from None
     with atomic(folder / IMAGES) as temporary:
         np.save(temporary, images_NCHW, allow_pickle=False)
     metadata = {"dataset": info.name, "digest": digest, "class_names": list(info.class_names)}
