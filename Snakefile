@@ -23,8 +23,14 @@ if run.mnn:
     include: "rules/figures.smk"
 
 
+if run.cascade:
+
+    include: "rules/cascade.smk"
+
+
 rule all:
     default_target: True
     input:
         rules.collect_results.output.summary if run.mnn else [],
         expand(rules.draw_figure.output, figure=run.figures) if run.mnn else [],
+        rules.cascade.input if run.cascade else [],

@@ -1,0 +1,82 @@
+"""Figure cascade_cost: what accuracy costs, for every pair, every single network and the oracle."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from metann.figures._cascade import cascade_facts, chosen_pair
+from metann.figures._style import BLACK, GREY, HALO, ORANGE, PURPLE, SKY, VERMILION, confidence_of, new_figure, no_figure, styled
+
+CAPTION = """
+Test accuracy against multiply-accumulates per image, of every pair of networks at the threshold that **validation** chose for it, of the
+single networks, and of the oracle for each pair (it knows when the first network is wrong: a bound, not a method). Filled dots are pairs
+that nothing else beats on validation in both accuracy and cost; the line is the chosen pair over all thresholds.
+"""
+TABLES = ("cascade_choice", "cascade_curves", "cascade_networks", "cascade_ranking", "cascade_results")
+
+
+@styled
+def draw(tables: dict[str, pd.DataFrame]) -> Figure:
+    """Means over seeds."""
+    choice, ranking, networks = tables["cascade_choice"], tables["cascade_ranking"], tables["cascade_networks"]
+    if not choice["macs"].notna().all() or not networks["macs"].notna().all():
+        return no_figure("Accuracy against cost", "The networks' multiply-accumulates are unknown; give `macs` of imported tables.")
+    singles = networks.groupby("network")[["macs", "accuracy", "low", "high"]].mean()
+    oracle = tables["cascade_results"].query("score == 'oracle'").groupby(["first", "second"])[["macs", "accuracy"]].mean()
+    pick = choice.iloc[0]
+    same = {"first": pick["first"], "second": pick["second"], "score": pick["score"], "postcheck": pick["postcheck"]}
+    curve = tables["cascade_curves"]
+    for column, value in same.items():
+        curve = curve[curve[column] == value]
+    curve = curve.groupby("threshold")[["macs", "accuracy"]].mean().sort_values("macs")
+
+    footnote = f"{cascade_facts(choice)}; bars: {100 * confidence_of(choice):g} % Wilson intervals, means over seeds."
+    figure = new_figure(8.6, 5.4, "Accuracy against cost of every pair", footnote)
+    axes = figure.subplots()
+    axes.plot(oracle["macs"], 100 * oracle["accuracy"], "+", color=PURPLE, markersize=5, alpha=0.7, label="oracle of a pair", zorder=2)
+    others, front = ranking[~ranking["pareto"]], ranking[ranking["pareto"]]
+    axes.plot(others["macs"], 100 * others["accuracy"], "o", markerfacecolor="none", color=SKY, markersize=5, label="pair", zorder=3)
+    axes.plot(front["macs"], 100 * front["accuracy"], "o", color=VERMILION, markersize=5.5, label="pair, unbeaten on validation", zorder=5)
+    axes.plot(curve["macs"], 100 * curve["accuracy"], color=ORANGE, linewidth=1.2, label=f"{chosen_pair(choice)} over thresholds", zorder=4)
+    _bars(axes, singles["macs"], singles["accuracy"], singles["low"], singles["high"], "s", GREY, "single network", 5)
+    means = choice[["macs", "accuracy", "accuracy_low", "accuracy_high"]].mean()
+    _bars(axes, means["macs"], means["accuracy"], means["accuracy_low"], means["accuracy_high"], "o", BLACK, "chosen on validation", 8)
+    for name, row in singles.iterrows():
+        _name(axes, name, row["macs"], row["low"], (0, -9), "center")
+    _name(axes, chosen_pair(choice), means["macs"], means["accuracy"], (7, 5), "left", BLACK)
+
+    axes.set_xscale("log")
+    low, high = min(singles["macs"].min(), ranking["macs"].min()), max(singles["macs"].max(), ranking["macs"].max())
+    _ticks(axes, low, high)
+    floor = 100 * min(singles["low"].min(), ranking["accuracy"].min())
+    top = 100 * max(oracle["accuracy"].max(), ranking["accuracy"].max())
+    axes.set(xlim=(low / 1.3, high * 1.3), ylim=(floor - 0.09 * (top - floor), top + 0.05 * (top - floor)))
+    axes.set(xlabel="multiply-accumulates per image (millions), logarithmic", ylabel="test accuracy (%)")
+    axes.grid(color=GREY, alpha=0.18, linewidth=0.6)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return figure
+
+
+def _bars(axes: Axes, x: object, y: object, low: object, high: object, marker: str, colour: str, label: str, size: float) -> None:
+    ends = [[100 * (value - end) for value, end in zip(_list(y), _list(low), strict=True)]]
+    ends.append([100 * (end - value) for value, end in zip(_list(y), _list(high), strict=True)])
+    style = {"linestyle": "none", "capsize": 2.5, "elinewidth": 0.9, "markersize": size, "zorder": 6 if colour == GREY else 8}
+    axes.errorbar(_list(x), [100 * value for value in _list(y)], ends, marker=marker, color=colour, label=label, **style)
+
+
+def _list(values: object) -> list[float]:
+    return [float(value) for value in values] if isinstance(values, pd.Series) else [float(values)]
+
+
+def _name(axes: Axes, text: str, x: float, y: float, shift: tuple[float, float], side: str, colour: str = GREY) -> None:
+    style = {"textcoords": "offset points", "ha": side, "fontsize": 7, "color": colour, "path_effects": HALO, "zorder": 9}
+    axes.annotate(text, (x, 100 * y), shift, **style)
+
+
+def _ticks(axes: Axes, low: float, high: float) -> None:
+    steps = [factor * 10.0**power for power in range(-1, 13) for factor in (1, 2, 5)]
+    axes.set_xticks([tick for tick in steps if low / 1.15 <= tick <= high * 1.15])
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1e6:,.4g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.minorticks_off()
