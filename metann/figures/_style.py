@@ -125,6 +125,7 @@ def heat(axes: Axes, values: np.ndarray, colours: str, norm: Normalize, texts: n
                 va="center",
                 fontsize=fontsize,
                 color="black" if light[i, j] > 0.5 else "white",
+                zorder=6,
             )
     return mesh
 
