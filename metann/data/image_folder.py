@@ -74,6 +74,11 @@ def class_names(settings: "DataSection") -> tuple[str, ...]:
     return tuple(_class_folders(settings)["train"])
 
 
+def check(settings: "DataSection") -> None:
+    """Refuse folders of another layout before any job starts; opens no image."""
+    _class_folders(settings)
+
+
 def load(settings: "DataSection") -> RawDataset:
     """Read, turn, cut and resize all images.
 
