@@ -68,23 +68,26 @@ def summarise(tables: Mapping[str, pd.DataFrame], metadata: Mapping[str, Any], f
 def verdict(chosen: pd.DataFrame, confidence: float) -> str:
     """One paragraph that begins with 'Evidence of a gain', 'No evidence of a gain' or 'Evidence of a loss'.
 
-    With one seed by the paired interval over test images, with several by the t interval over seeds.
+    With one seed by the paired interval over test images, with several by the t interval over seeds. The exact test has to agree
+    where it can: McNemar's for one seed, the sign flips from the number of seeds on at which they can reach the level at all.
 
     Args:
         chosen: the 'chosen' rows of the choice, one for each seed.
     """
     seeds, n = len(chosen), int(chosen["n"].iloc[0])
     gain, low, high = over_seeds(chosen, confidence)
-    head = "Evidence of a gain" if low > 0 else "Evidence of a loss" if high < 0 else "No evidence of a gain"
     accuracy, baseline, cost = (chosen[name].mean() for name in ("accuracy", "baseline_accuracy", "mean_experts"))
     ratio = (chosen["mean_macs"] / chosen["baseline_macs"]).mean()
     if seeds == 1:
-        test = f"McNemar {p_value(chosen['mcnemar_p'].iloc[0])}"
+        p, floor = float(chosen["mcnemar_p"].iloc[0]), 0.0
+        test = f"McNemar {p_value(p)}"
         over = f"{n:,} test images"
     else:
-        floor = 2.0 ** (1 - seeds)
-        test = f"{seeds} seeds, sign-flip {p_value(sign_flip_p(chosen['gain'].to_numpy()))}, which cannot be below {floor:.2g}"
+        p, floor = sign_flip_p(chosen["gain"].to_numpy()), 2.0 ** (1 - seeds)
+        test = f"{seeds} seeds, sign-flip {p_value(p)}, which cannot be below {floor:.2g}"
         over = f"{n:,} test images, mean of {seeds} seeds"
+    refuted = floor <= 1 - confidence < p
+    head = "No evidence of a gain" if refuted or low <= 0 <= high else "Evidence of a gain" if low > 0 else "Evidence of a loss"
     text = (
         f"**{head}.** With the setting that validation chose, the meta network classifies {percent(accuracy)} rightly and its switch "
         f"alone {percent(baseline)} ({over}): {points(gain)} points ({interval(low, high, confidence)}; {test}). "

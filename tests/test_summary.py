@@ -46,6 +46,14 @@ def test_verdict_follows_the_interval(gains: list[float], word: str) -> None:
     assert points(np.mean(gains)) in text
 
 
+def test_verdict_needs_the_exact_test_where_it_can_speak() -> None:
+    assert verdict(chosen([0.02], mcnemar_p=0.06), 0.95).startswith("**No evidence of a gain.**")
+    assert verdict(chosen([0.01] * 6), 0.95).startswith("**Evidence of a gain.**")
+    assert verdict(chosen([0.01] * 6), 0.99).startswith("**Evidence of a gain.**")  # 6 seeds cannot reach 0.01
+    assert verdict(chosen([*[0.1] * 7, -0.004]), 0.95).startswith("**Evidence of a gain.**")
+    assert verdict(chosen([0.1, 0.11, 0.1, 0.11, 0.1, -0.01]), 0.95).startswith("**No evidence of a gain.**")
+
+
 def test_verdict_over_seeds_says_what_the_test_can_say() -> None:
     assert "3 seeds, sign-flip p = 0.25, which cannot be below 0.25" in verdict(chosen([0.010, 0.011, 0.012]), 0.95)
     assert "which cannot be below 0.031" in verdict(chosen([0.010, 0.011, 0.012, 0.013, 0.01, 0.01]), 0.95)
