@@ -7,12 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 # Before torch is imported anywhere: one thread per process on small machines, and figures without a screen.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 ROOT = Path(__file__).parent.parent
+
+# A deadline would be a timing assertion: on a busy machine any example may take seconds.
+settings.register_profile("metann", deadline=None)
+settings.load_profile("metann")
 
 
 @pytest.fixture

@@ -4,13 +4,18 @@ Shapes: N images of the stream.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from metann.cascade.classification import classification_rows
+from metann.cascade.rule import Decisions
+from metann.cascade.workload import Workload
 from metann.report.text import macs as macs_text
 from metann.report.text import markdown_table
+
+if TYPE_CHECKING:
+    from metann.cascade.runtime import Cascade
 
 
 def measure(
@@ -45,6 +50,47 @@ def measure(
         "joules_per_image": None if joules is None else joules / n,
         "energy": dict(energy),
     }
+
+
+def describe(chain: "Cascade", work: Workload, split: str, device: str, seed: int) -> dict[str, Any]:
+    """What was run, in words and numbers: a loaded cascade after it answered the stream `work`."""
+    names = [stage.name for stage in chain.stages]
+    facts = {"networks": names, "thresholds": chain.thresholds, "score": chain.score, "postcheck": chain.postcheck}
+    facts |= {"macs": [stage.macs for stage in chain.stages], "split": split, "device": device, "seed": seed}
+    duplicates, turns = int(work.duplicate_M.sum()), int((work.turn_M > 0).sum())
+    thresholds = ", ".join(f"{threshold:.6g}" for threshold in chain.thresholds)
+    rule = (
+        f"{chain.score}, threshold {thresholds}, {'with' if chain.postcheck else 'without'} post-check"
+        if thresholds
+        else "a single network"
+    )
+    memory = chain.memory
+    said = "none"
+    if memory is not None:
+        share = 100 * memory.hits / max(memory.hits + memory.misses, 1)
+        said = f"{memory.hits:,} hits ({share:.2f} %), {memory.misses:,} misses, {memory.false_hits:,} false hits"
+        facts["memory"] = {"hits": memory.hits, "misses": memory.misses, "false_hits": memory.false_hits, "capacity": memory.capacity}
+    return facts | {"rule": rule, "memory_text": said, "stream": f"{split}; {duplicates:,} duplicates, {turns:,} of them turned"}
+
+
+def compare(record: Mapping[str, np.ndarray], decisions: Decisions | None) -> dict[str, Any]:
+    """On how many images a run and the tables of its networks disagree, in the answer or in the networks that were asked.
+
+    Args:
+        record: columns sample_id, turn, networks_run, prediction.
+        decisions: of the tables on the same images, row by row; None where there are none. Turned images and memory hits
+            have no row in tables and are left out.
+    """
+    if decisions is None:
+        return {"compared": None, "disagreements": None, "agreement_text": "not compared"}
+    ran = (record["networks_run"] > 0) & (record["turn"] == "none")
+    differ = ran & ((decisions.prediction_N != record["prediction"]) | (decisions.asked_N != record["networks_run"]))
+    examples = [int(sample) for sample in record["sample_id"][differ][:10]]
+    compared, count = int(ran.sum()), int(differ.sum())
+    said = f"the same answer, from the same network, on all {compared:,} images that ran as they are"
+    if count:
+        said = f"ANOTHER answer or network than the tables on {count:,} of {compared:,} images (sample_id {', '.join(map(str, examples))})"
+    return {"compared": compared, "disagreements": count, "differing": examples, "agreement_text": said}
 
 
 def page(report: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from metann.cascade.complementarity import FORMS
 from metann.cascade.ranking import chosen_rows, correlations, rank_pairs
+from metann.cascade.summary_tables import chains_table, in_sample_table, memory_table, runs_table, way
 from metann.report.text import macs, markdown_table, p_value, percent, points, times
 from metann.statistics import compare_counts, sign_flip_p, t_interval, verdict
 
@@ -16,11 +17,6 @@ _OBJECTIVES = {
     "target_accuracy": "the target accuracy at least cost",
     "budget": "the best accuracy within the budget",
 }
-_MOST_PAIRS = 120  # rows of the last table
-
-
-def _way(postcheck: bool) -> str:
-    return "with post-check" if postcheck else "without post-check"
 
 
 def _name(row: Any) -> str:
@@ -44,11 +40,11 @@ def summarise(
         _objectives(tables, metadata),
         _networks(tables["networks"]),
         _matrices(tables["ranking"]),
-        _chains(tables["chains"]),
-        _memory(tables["memory"]),
-        _runs(runs),
+        chains_table(tables["chains"]),
+        memory_table(tables["memory"]),
+        runs_table(runs),
         "\n\n".join(f"![{name}](figures/{name}.png)" for name in figures),
-        _in_sample(tables["in_sample"], metadata),
+        in_sample_table(tables["in_sample"], metadata),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -61,11 +57,12 @@ def _answer(choice: pd.DataFrame) -> str:
     thresholds = ", ".join(f"{threshold:.6g}" for threshold in choice["threshold"])
     asks = "above" if row.score == "entropy" else "below"
     lines = [
-        f"**Use {_name(row)}, score {row.score}, {_way(row.postcheck)}, threshold {thresholds}"
+        f"**Use {_name(row)}, score {row.score}, {way(row.postcheck)}, threshold {thresholds}"
         f"{' (one for each seed)' if seeds > 1 else ''}: {percent(mean.accuracy)} of {row.n:,} test images"
         f" at {macs(mean.macs)} multiply-accumulates an image.**",
         f"{row.second} is asked when the {row.score.replace('_', ' ')} of {row.first} is {asks} the threshold, on"
-        f" {percent(mean.use)} of the images. All of this was chosen on {row.val_n:,} validation images; the test images were looked at once.",
+        f" {percent(mean.use)} of the images. All of this was chosen on {row.val_n:,} validation images;"
+        " the test images were looked at once.",
     ]
     for what, name, gain, p, accuracy, cost in (
         ("its better network", "better", "gain", "mcnemar_p", mean.better_accuracy, mean.better_macs),
@@ -109,7 +106,7 @@ def _objectives(tables: Mapping[str, pd.DataFrame], metadata: Mapping[str, Any])
                 continue
             found = chosen_rows(results, ranked, search, objective)
             row = next(found.itertuples())
-            how = f"{row.score}, {_way(row.postcheck)}"
+            how = f"{row.score}, {way(row.postcheck)}"
             numbers = [f"{found['threshold'].mean():.4f}", percent(found["val_accuracy"].mean()), percent(found["accuracy"].mean())]
             cost = [percent(found["use"].mean()), macs(found["macs"].mean())]
             gain = [points(found["gain"].mean()), p_value(row.mcnemar_p, bare=True) if len(found) == 1 else ""]
@@ -134,7 +131,7 @@ def _matrices(ranking: pd.DataFrame) -> str:
     rows = [
         [
             f"{row.rank}. {_name(row)}",
-            f"{row.score}, {_way(row.postcheck)}",
+            f"{row.score}, {way(row.postcheck)}",
             percent(row.val_accuracy),
             percent(row.accuracy),
             macs(row.macs),
@@ -152,110 +149,3 @@ def _matrices(ranking: pd.DataFrame) -> str:
             f" the chosen pair stands at place {ranking[f'rank_{form}'].iloc[0]} there."
         )
     return f"## Pairs, ranked on validation\n\n{table}\n\nComplementarity alone does not pick the pair:\n\n" + "\n".join(lines)
-
-
-def _chains(chains: pd.DataFrame) -> str:
-    if chains.empty:
-        return ""
-    rows = [
-        [
-            row.chain,
-            f"{row.score}, {_way(row.postcheck)}",
-            row.thresholds,
-            percent(row.accuracy),
-            row.use_by_stage,
-            macs(row.macs),
-            points(row.gain),
-            p_value(row.mcnemar_p, bare=True),
-        ]
-        for row in chains.itertuples()
-    ]
-    header = ["chain", "score", "thresholds", "test", "share asked, by stage", "MACs", "gain (points)", "p"]
-    return "## More than two networks\n\n" + markdown_table(header, rows)
-
-
-def _memory(memory: pd.DataFrame) -> str:
-    mean = memory.groupby(["key", "duplicates"], sort=False).mean(numeric_only=True).reset_index()
-    rows = [
-        [
-            row.key,
-            f"{row.duplicates:g}",
-            percent(row.hit_rate),
-            percent(row.expected_hit_rate),
-            f"{row.false_hits:g}",
-            percent(row.use),
-            macs(row.macs),
-            macs(row.macs_without),
-            points(row.accuracy - row.accuracy_without),
-        ]
-        for row in mean.itertuples()
-    ]
-    header = ["key", "duplicates", "hits", "expected", "false hits", "second used", "MACs", "MACs without", "accuracy change"]
-    turned = memory["rotations"].iloc[0]
-    note = f" {100 * turned:g} % of the duplicates are turned; those are counted as if judged like their originals." if turned else ""
-    ideal = "" if memory["key"].nunique() > 1 else " There are no images here, so only an ideal memory is replayed."
-    return f"## Memory\n\n{markdown_table(header, rows)}\n\nReplayed from tables.{note}{ideal}"
-
-
-def _runs(runs: Sequence[Mapping[str, Any]]) -> str:
-    if not runs:
-        return ""
-    rows = []
-    for run in runs:
-        latency, joules = run["latency_ms"], run["joules_per_image"]
-        counts = [percent(run["second_network_use"] or 0.0), f"{run['memory_hits']:,}", macs(run["macs_per_image"])]
-        times_ms = f"{latency['mean']:.3f} / {latency['p95']:.3f} / {latency['p99']:.3f}"
-        measured = [times_ms, "unknown" if joules is None else f"{joules:.4g}"]
-        differ = "" if run["disagreements"] is None else f"{run['disagreements']} of {run['compared']:,}"
-        rows.append([str(run["seed"]), f"{run['images']:,}", percent(run["accuracy"]), *counts, *measured, differ])
-    header = [
-        "seed",
-        "images",
-        "accuracy",
-        "second used",
-        "memory hits",
-        "MACs",
-        "latency ms (mean / p95 / p99)",
-        "joules",
-        "differ from tables",
-    ]
-    first = runs[0]
-    why = (
-        f" Joules are unknown: {first['energy']['reason']}."
-        if first["joules_per_image"] is None
-        else f" Joules: {first['energy']['source']}."
-    )
-    size = "one image" if first["batch_size"] == 1 else f"{first['batch_size']} images"
-    note = f"Really run on {first['device']}, {size} at a time; {first['stream']}.{why}"
-    return f"## The chosen cascade, run\n\n{markdown_table(header, rows)}\n\n{note}"
-
-
-def _in_sample(frame: pd.DataFrame, metadata: Mapping[str, Any]) -> str:
-    """The published search on its own terms, for comparison with published tables."""
-    one = frame[(frame["seed"] == frame["seed"].iloc[0])]
-    exact, grid = one[one["search"] == "exact"], one[one["search"] == "grid"]
-    found = grid[grid["score"] != "oracle"]
-    columns = list(dict.fromkeys(zip(found["score"], found["postcheck"], strict=True)))
-    by = ["first", "second", "score", "postcheck"]
-    lost = exact.merge(grid, on=by, suffixes=("", "_grid"))
-    lost = lost[lost["score"] != "oracle"]
-    difference = (lost["correct"] - lost["correct_grid"]).to_numpy()
-    rows = []
-    for (first, second), mine in grid.groupby(["first", "second"], sort=False):
-        cells = [mine[(mine["score"] == score) & (mine["postcheck"] == way)].iloc[0] for score, way in columns]
-        bound = mine[mine["score"] == "oracle"].iloc[0]
-        texts = [f"{cell.grid_index:.0f}, {cell.correct}, {cell.sent}" for cell in cells]
-        rows.append([f"{first} > {second}", *texts, f"{bound.correct}, {bound.sent}"])
-    cut = (
-        f"\n\nThe first {_MOST_PAIRS} of {len(rows)} pairs; all stand in tables/cascade_in_sample.parquet."
-        if len(rows) > _MOST_PAIRS
-        else ""
-    )
-    header = ["pair", *(f"{score} {'+' if way else '-'}" for score, way in columns), "oracle"]
-    text = (
-        f"As published: {metadata['grid']} thresholds, all {one['n'].iloc[0]:,} held-out images (validation and test) both to search and to"
-        " judge. Too good to be true, and here only to compare with published tables. Cells: index in the grid, right, sent to the second;"
-        " - without, + with post-check. Trying every distinct score instead finds"
-        f" {difference.mean():.2f} more right answers on average, {difference.max()} at most."
-    )
-    return f"## Searched and judged on the same images\n\n{text}\n\n{markdown_table(header, rows[:_MOST_PAIRS])}{cut}"

@@ -95,7 +95,7 @@ def run_cascade(
 def _run(*, data: Path, output: Path, split: str, limit: int | None, batch_size: int, device: str, threads: int, **how: Any) -> None:
     import numpy as np
 
-    from metann.cascade.measured import measure, page
+    from metann.cascade.measured import describe, measure, page
     from metann.cascade.workload import TURNS, build_workload, turned
     from metann.data.prepared import read_prepared
     from metann.energy import find_meter
@@ -143,7 +143,7 @@ def _run(*, data: Path, output: Path, split: str, limit: int | None, batch_size:
     } | {f"score_{number}": answers["score"][:, number] for number in range(len(chain.stages))}
     macs = [stage.macs for stage in chain.stages]
     report = measure(record, macs, prepared.info.class_names, vars(energy), batch_size)
-    report |= _described(chain, work, split, str(target), how["seed"]) | _compare(how["probabilities"], chain, record, prepared.samples)
+    report |= describe(chain, work, split, str(target), how["seed"]) | _compare(how["probabilities"], chain, record, prepared.samples)
     metadata = {key: report[key] for key in ("networks", "thresholds", "score", "postcheck", "device", "batch_size", "split")}
     metadata |= {"dataset": prepared.info.name, "digest": prepared.info.digest, "code": how["code"]}
     write_frame(output / "record.parquet", record, "cascade_record", metadata)
@@ -211,51 +211,21 @@ def _progress(starts: range, total: int) -> Iterator[int]:
             print(f"{done} of {total} images, {now - began:.1f} s", file=sys.stderr, flush=True)
 
 
-def _described(chain: "Cascade", work: Any, split: str, device: str, seed: int) -> dict[str, Any]:
-    """What was run, in words and numbers."""
-    names = [stage.name for stage in chain.stages]
-    facts = {"networks": names, "thresholds": chain.thresholds, "score": chain.score, "postcheck": chain.postcheck}
-    facts |= {"macs": [stage.macs for stage in chain.stages], "split": split, "device": device, "seed": seed}
-    duplicates, turns = int(work.duplicate_M.sum()), int((work.turn_M > 0).sum())
-    thresholds = ", ".join(f"{threshold:.6g}" for threshold in chain.thresholds)
-    rule = (
-        f"{chain.score}, threshold {thresholds}, {'with' if chain.postcheck else 'without'} post-check"
-        if thresholds
-        else "a single network"
-    )
-    memory = chain.memory
-    said = "none"
-    if memory is not None:
-        share = 100 * memory.hits / max(memory.hits + memory.misses, 1)
-        said = f"{memory.hits:,} hits ({share:.2f} %), {memory.misses:,} misses, {memory.false_hits:,} false hits"
-        facts["memory"] = {"hits": memory.hits, "misses": memory.misses, "false_hits": memory.false_hits, "capacity": memory.capacity}
-    return facts | {"rule": rule, "memory_text": said, "stream": f"{split}; {duplicates:,} duplicates, {turns:,} of them turned"}
-
-
 def _compare(paths: list[Path] | None, chain: "Cascade", record: "dict[str, np.ndarray]", samples: Any) -> dict[str, Any]:
-    """On how many images the run and the tables disagree; turned images and memory hits have no row in the tables."""
-    import numpy as np
-
+    """The run beside the tables of its networks."""
+    from metann.cascade.measured import compare
     from metann.cascade.rule import decide
     from metann.errors import MetannError
     from metann.tables import align, read_probabilities
 
     if not paths:
-        return {"compared": None, "disagreements": None, "agreement_text": "not compared"}
+        return compare(record, None)
     found = {str(table.metadata.get("network") or path.stem): (path, table) for path in paths for table in [read_probabilities(path)]}
     tables = []
     for stage in chain.stages:
         if stage.name not in found:
             raise MetannError(f"no table of {stage.name!r} to compare with; given: {', '.join(found)}")
         path, table = found[stage.name]
-        tables.append(table.p_NK[align(samples, table, Path("samples.parquet"), path)])
-    rows = np.searchsorted(samples.sample_id, record["sample_id"])  # sample_id is the row of the prepared images
-    decisions = decide([p_NK[rows] for p_NK in tables], chain.thresholds, chain.score, chain.postcheck, record["label"])
-    ran = (record["networks_run"] > 0) & (record["turn"] == "none")
-    differ = ran & ((decisions.prediction_N != record["prediction"]) | (decisions.asked_N != record["networks_run"]))
-    examples = [int(sample) for sample in record["sample_id"][differ][:10]]
-    compared, count = int(ran.sum()), int(differ.sum())
-    said = f"the same answer, from the same network, on all {compared:,} images that ran as they are"
-    if count:
-        said = f"ANOTHER answer or network than the tables on {count:,} of {compared:,} images (sample_id {', '.join(map(str, examples))})"
-    return {"compared": compared, "disagreements": count, "differing": examples, "agreement_text": said}
+        # sample_id is the row of the prepared images
+        tables.append(table.p_NK[align(samples, table, Path("samples.parquet"), path)[record["sample_id"]]])
+    return compare(record, decide(tables, chain.thresholds, chain.score, chain.postcheck, record["label"]))

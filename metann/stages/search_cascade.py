@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from metann.cascade.evaluation import HeldOut
+    from metann.cascade.held_out import HeldOut
 
 TABLES = ("results", "networks", "complementarity", "in_sample", "curves", "chains")
 
@@ -121,7 +121,7 @@ def _read(paths: list[Path], confidence: float) -> "tuple[HeldOut, dict[str, obj
     """The networks' tables in the order given, joined by sample_id; training images left out."""
     import numpy as np
 
-    from metann.cascade.evaluation import HeldOut, Network
+    from metann.cascade.held_out import HeldOut, Network
     from metann.errors import MetannError
     from metann.tables import align, read_probabilities
 
