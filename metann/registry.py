@@ -43,9 +43,9 @@ def figures() -> tuple[str, ...]:
     return files_with("figures", "draw")
 
 
-def _literal(path: Path, name: str) -> Any:
-    """The literal value assigned to `name` at the top level of a file, or None."""
-    for node in _tree(path).body:
+def literal(file: str, name: str) -> Any:
+    """The literal value assigned to `name` at the top level of a file of the package (`figures/heatmap.py`), or None."""
+    for node in _tree(PACKAGE / file).body:
         if isinstance(node, ast.Assign) and any(isinstance(target, ast.Name) and target.id == name for target in node.targets):
             return ast.literal_eval(node.value)
     return None
@@ -54,13 +54,13 @@ def _literal(path: Path, name: str) -> Any:
 @cache
 def dataset_classes(dataset: str) -> int | None:
     """How many classes a dataset always has (the literal `CLASSES` of its file), or None where its folders say."""
-    return _literal(PACKAGE / "data" / f"{dataset}.py", "CLASSES")
+    return literal(f"data/{dataset}.py", "CLASSES")
 
 
 @cache
 def architectures() -> dict[str, str]:
     """Architecture name -> module name of its family in metann/networks."""
-    return {name: path.stem for path in _files("networks") for name in _literal(path, "NAMES") or ()}
+    return {name: path.stem for path in _files("networks") for name in literal(f"networks/{path.name}", "NAMES") or ()}
 
 
 @cache

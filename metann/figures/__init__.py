@@ -3,21 +3,16 @@
 The literals are read from the source, so that a workflow or a summary that only names figures does not import matplotlib.
 """
 
-import ast
-from pathlib import Path
+from typing import Any
 
 from metann.errors import unknown
-from metann.registry import figures
+from metann.registry import figures, literal
 
 
-def _literal(name: str, constant: str) -> str | tuple[str, ...]:
+def _literal(name: str, constant: str) -> Any:
     if name not in figures():
         raise unknown("figure", name, figures(), "metann/figures/")
-    tree = ast.parse((Path(__file__).parent / f"{name}.py").read_text(encoding="utf-8"))
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == constant for t in node.targets):
-            return ast.literal_eval(node.value)
-    raise LookupError(f"metann/figures/{name}.py has no literal {constant}")
+    return literal(f"figures/{name}.py", constant)
 
 
 def caption(name: str) -> str:
