@@ -49,3 +49,8 @@ def one_class_log_odds(logits_NK: Tensor, class_index: int) -> Tensor:
     logits_NK = logits_NK.float()
     others_NK = torch.cat([logits_NK[:, :class_index], logits_NK[:, class_index + 1 :]], dim=1)
     return logits_NK[:, class_index] - others_NK.logsumexp(dim=1)
+
+
+def class_probabilities(logits_NK: Tensor) -> Tensor:
+    """(N, K) float64 softmax. In float64 because an expert answers by its odds, and near 1 a float32 rounds the rest away."""
+    return logits_NK.double().softmax(dim=1)

@@ -78,10 +78,10 @@ class ExpertProbabilities(Samples):
     """What one expert says: the probability that an image belongs to the expert's class.
 
     Attributes:
-        expert_probability: (N,) float32 in [0, 1].
+        expert_probability: (N,) float64 in [0, 1]: its odds count, and next to 1 a float32 has lost them.
     """
 
-    expert_probability: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    expert_probability: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
 
 def digest_of(*arrays: np.ndarray) -> str:
@@ -104,7 +104,7 @@ def _to_arrow(table: Samples) -> pa.Table:
         columns |= {f"p_{k}": pa.array(p_N) for k, p_N in enumerate(p_KN)}
         columns["log_partition"] = pa.array(np.asarray(table.log_partition, np.float32))
     if isinstance(table, ExpertProbabilities):
-        columns["expert_probability"] = pa.array(np.asarray(table.expert_probability, np.float32))
+        columns["expert_probability"] = pa.array(np.asarray(table.expert_probability, np.float64))
     return pa.table(columns)
 
 

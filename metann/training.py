@@ -119,14 +119,26 @@ def _autocast(device: torch.device) -> Any:
     return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else contextlib.nullcontext()
 
 
-def infer(module: nn.Module, images_NCHW: Tensor, normalisation: Normalisation, batch_size: int = INFERENCE_BATCH) -> Tensor:
-    """(N, K) float32 logits on the CPU, in eval mode and in the order of the images (uint8, any device)."""
+def exact_arithmetic(device: torch.device) -> Any:
+    """A context in which a forward pass is float32 on CUDA too, where convolutions would otherwise be rounded to 10 bits (TF32)."""
+    if device.type != "cuda":
+        return contextlib.nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+
+
+def infer(module: nn.Module, images_NCHW: Tensor, normalisation: Normalisation, *, exact: bool = True) -> Tensor:
+    """(N, K) float32 logits on the CPU, in eval mode and in the order of the images (uint8, any device).
+
+    Args:
+        exact: compute in float32 everywhere. False allows bf16 on CUDA, whose logits have steps of 1/16 around 10: enough to
+            compare epochs, too coarse for probabilities that thresholds are held against.
+    """
     device = next(module.parameters()).device
     module.eval()
-    with torch.inference_mode(), _autocast(device):
+    with torch.inference_mode(), exact_arithmetic(device) if exact else _autocast(device):
         pieces = [
             module(normalise(batch.to(device, non_blocking=True), normalisation.mean, normalisation.std)).float()
-            for batch in images_NCHW.split(batch_size)
+            for batch in images_NCHW.split(INFERENCE_BATCH)
         ]
     return torch.cat(pieces).cpu()
 
@@ -302,7 +314,7 @@ def _epoch(
 def _validate(module: nn.Module, val_set: LabelledImages, normalisation: Normalisation, objective: Objective) -> dict[str, float]:
     if not len(val_set):
         return {"val_loss": math.nan, "val_accuracy": math.nan}
-    logits, labels = infer(module, val_set.images_NCHW, normalisation), val_set.labels_N.cpu()
+    logits, labels = infer(module, val_set.images_NCHW, normalisation, exact=False), val_set.labels_N.cpu()
     return {
         "val_loss": objective.losses(logits, labels).mean().item(),
         "val_accuracy": objective.right(logits, labels).float().mean().item(),

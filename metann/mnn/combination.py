@@ -51,13 +51,51 @@ def combine(switch_NK: Any, expert_NK: Any, active_NK: Any, *, rule: str = "prod
     Raises:
         MetannError: shapes that differ, NaN, values outside [0, 1], unknown rule, missing or unused prior_K.
     """
-    without_NK, with_NK = _scores(switch_NK, expert_NK, rule, prior_K)
+    switch_NK, expert_NK = _checked(switch_NK, expert_NK)
+    added_K = log_odds_added(rule, prior_K, switch_NK.shape[1])
     active_NK = np.asarray(active_NK)
-    if active_NK.dtype != bool or active_NK.shape != with_NK.shape:
-        raise MetannError(f"active_NK is {active_NK.dtype} of shape {active_NK.shape}; needed: bool of shape {with_NK.shape}")
-    score_NK = np.where(active_NK, with_NK, without_NK)
-    p_NK = np.exp(score_NK - score_NK.max(axis=1, keepdims=True))
-    return p_NK / p_NK.sum(axis=1, keepdims=True)
+    if active_NK.dtype != bool or active_NK.shape != switch_NK.shape:
+        raise MetannError(f"active_NK is {active_NK.dtype} of shape {active_NK.shape}; needed: bool of shape {switch_NK.shape}")
+    image_M, class_M = np.nonzero(active_NK)
+    return combine_answers(switch_NK, image_M, class_M, expert_NK[image_M, class_M], rule=rule, added_K=added_K)
+
+
+def combine_answers(
+    switch_NK: np.ndarray, image_M: np.ndarray, class_M: np.ndarray, expert_M: np.ndarray, *, rule: str, added_K: np.ndarray
+) -> np.ndarray:
+    """`combine` for experts that were asked one by one: M answers, of expert class_M[m] about image image_M[m].
+
+    Nothing is checked, because this runs once per batch beside networks that take microseconds.
+
+    Args:
+        switch_NK: (N, K) float64 probabilities of the switch.
+        image_M, class_M: (M,) whole numbers; no pair twice.
+        expert_M: (M,) float64 probabilities.
+        rule: one of `RULES`.
+        added_K: (K,) of `log_odds_added`.
+
+    Returns:
+        (N, K) float64, rows sum to 1.
+    """
+    score_NK = _log(switch_NK)
+    score_NK[image_M, class_M] = _active_score(score_NK[image_M, class_M], expert_M, rule, added_K[class_M])
+    score_NK -= score_NK.max(axis=1, keepdims=True)
+    p_NK = np.exp(score_NK, out=score_NK)
+    p_NK /= p_NK.sum(axis=1, keepdims=True)
+    return p_NK
+
+
+def log_odds_added(rule: str, prior_K: Any, classes: int) -> np.ndarray:
+    """(K,) what a rule adds to the experts' log-odds: the negative log-odds at which an expert changes nothing.
+
+    Raises:
+        MetannError: unknown rule, missing or unused prior_K, or base rates that are none.
+    """
+    if rule not in RULES:
+        raise unknown("combination rule", rule, RULES)
+    if (prior_K is not None) != (rule == "product_calibrated"):
+        raise MetannError(f"rule {rule!r} {'needs' if prior_K is None else 'takes no'} prior_K; product_calibrated alone uses base rates")
+    return np.full(classes, np.log(classes - 1)) if prior_K is None else -_logit_of_prior(prior_K, classes)
 
 
 def prefix_order(switch_NK: Any) -> np.ndarray:
@@ -131,22 +169,24 @@ def _better(score_N: np.ndarray, class_N: np.ndarray, other_N: np.ndarray, other
 
 def _scores(switch_NK: Any, expert_NK: Any, rule: str, prior_K: Any) -> tuple[np.ndarray, np.ndarray]:
     """Scores of the classes when they are not active and when they are: two (N, K) float64."""
-    switch_NK = checks.probability_table("switch_NK", switch_NK)
-    expert_NK = checks.probability_table("expert_NK", expert_NK, switch_NK.shape)
-    if rule not in RULES:
-        raise unknown("combination rule", rule, RULES)
-    if (prior_K is not None) != (rule == "product_calibrated"):
-        raise MetannError(f"rule {rule!r} {'needs' if prior_K is None else 'takes no'} prior_K; product_calibrated alone uses base rates")
+    switch_NK, expert_NK = _checked(switch_NK, expert_NK)
+    added_K = log_odds_added(rule, prior_K, switch_NK.shape[1])
     without_NK = _log(switch_NK)
-    if rule == "replace":
-        return without_NK, _log(expert_NK)
-    classes = switch_NK.shape[1]
-    neutral_K = np.log(classes - 1) if prior_K is None else -_logit_of_prior(prior_K, classes)
-    return without_NK, without_NK + (_log(expert_NK) - _log(1 - expert_NK) + neutral_K)
+    return without_NK, _active_score(without_NK, expert_NK, rule, added_K)
+
+
+def _checked(switch_NK: Any, expert_NK: Any) -> tuple[np.ndarray, np.ndarray]:
+    switch_NK = checks.probability_table("switch_NK", switch_NK)
+    return switch_NK, checks.probability_table("expert_NK", expert_NK, switch_NK.shape)
+
+
+def _active_score(without: np.ndarray, expert: np.ndarray, rule: str, added: np.ndarray) -> np.ndarray:
+    """Score of active classes by their score when not active and their expert's answer, element by element."""
+    return _log(expert) if rule == "replace" else without + (_log(expert) - _log(1 - expert) + added)
 
 
 def _log(p: np.ndarray) -> np.ndarray:
-    return np.where(p > 0, np.log(np.where(p > 0, p, 1.0)), ZERO_LOG)
+    return np.log(p, out=np.full(p.shape, ZERO_LOG), where=p > 0)
 
 
 def _logit_of_prior(prior_K: Any, classes: int) -> np.ndarray:

@@ -72,7 +72,7 @@ def prefix_mask(switch_NK: Any, lengths_N: Any) -> np.ndarray:
     lengths_N = checks.prefix_lengths(lengths_N, (len(switch_NK), switch_NK.shape[1] + 1))
     active_NK = np.empty(switch_NK.shape, bool)
     order_NK = np.argsort(-switch_NK, axis=1, kind="stable")
-    np.put_along_axis(active_NK, order_NK, np.arange(switch_NK.shape[1]) < lengths_N[:, None], axis=1)
+    active_NK[np.arange(len(switch_NK))[:, None], order_NK] = np.arange(switch_NK.shape[1]) < lengths_N[:, None]
     return active_NK
 
 

@@ -44,6 +44,7 @@ def export_probabilities(
     from metann.data.prepared import read_prepared
     from metann.errors import MetannError
     from metann.networks.weights import load_weights
+    from metann.objectives import class_probabilities
     from metann.provenance import versions
     from metann.seeds import derive_seed
     from metann.tables import Probabilities, write_probabilities
@@ -62,7 +63,7 @@ def export_probabilities(
         mine = np.flatnonzero(parts == part)
         images = torch.from_numpy(np.ascontiguousarray(prepared.images_NCHW[rows[mine]]))
         logits_NK[mine] = infer(module.to(target), images, Normalisation(tuple(header["mean"]), tuple(header["std"]))).numpy()
-    exact_NK = torch.from_numpy(logits_NK).double()
+    logits_NK = torch.from_numpy(logits_NK)
     metadata = {
         "dataset": info.name,
         "digest": info.digest,
@@ -81,8 +82,8 @@ def export_probabilities(
         samples.split[rows],
         samples.label[rows],
         metadata,
-        p_NK=exact_NK.softmax(dim=1).float().numpy(),
-        log_partition=exact_NK.logsumexp(dim=1).float().numpy(),
+        p_NK=class_probabilities(logits_NK).float().numpy(),
+        log_partition=logits_NK.double().logsumexp(dim=1).float().numpy(),
     )
     write_probabilities(output, table)
     for split in sorted(set(table.split)):

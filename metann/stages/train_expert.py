@@ -57,7 +57,7 @@ def train_expert(
     from metann.files import write_json
     from metann.networks import build
     from metann.networks.weights import head_parameters, load_weights, save_weights
-    from metann.objectives import OneClass, one_class_log_odds
+    from metann.objectives import OneClass, class_probabilities
     from metann.provenance import versions
     from metann.seeds import derive_seed
     from metann.tables import ExpertProbabilities, align, digest_of, read_probabilities, write_expert_probabilities
@@ -110,7 +110,7 @@ def train_expert(
                 hard=expert.sampler == "hard",
                 key=f"{info.digest} {settings} {start} {digest_of(train_rows, val_rows)} {code}",
             )
-            answers_N = one_class_log_odds(infer(module, asked_images, normalisation), c).sigmoid().numpy()
+            answers_N = class_probabilities(infer(module, asked_images, normalisation))[:, c].numpy()
         identity = {"class": c, "dataset_threshold": dataset_threshold, "seed": seed}
         made = identity | {"state": facts.state, "code": code, "versions": versions()}
         metadata = made | {"dataset": info.name, "digest": info.digest, "class_names": list(info.class_names)}
