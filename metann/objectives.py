@@ -1,6 +1,6 @@
 """What a network is trained for. N images, K classes; logits_NK are a network's raw outputs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -22,6 +22,10 @@ class Classification:
         """(N,) bool: is the most probable class the true one?"""
         return logits_NK.argmax(dim=1) == labels_N
 
+    def unsmoothed(self) -> "Classification":
+        """The same with hard targets, by which epochs are compared."""
+        return replace(self, label_smoothing=0.0)
+
 
 @dataclass(frozen=True)
 class OneClass:
@@ -42,6 +46,10 @@ class OneClass:
     def right(self, logits_NK: Tensor, labels_N: Tensor) -> Tensor:
         """(N,) bool: is the image on the right side of E = 1/2?"""
         return (one_class_log_odds(logits_NK, self.class_index) > 0) == (labels_N == self.class_index)
+
+    def unsmoothed(self) -> "OneClass":
+        """The same with hard targets, by which epochs are compared."""
+        return replace(self, label_smoothing=0.0)
 
 
 def one_class_log_odds(logits_NK: Tensor, class_index: int) -> Tensor:

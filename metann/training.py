@@ -40,6 +40,8 @@ class Objective(Protocol):
 
     def right(self, logits_NK: Tensor, labels_N: Tensor) -> Tensor: ...
 
+    def unsmoothed(self) -> "Objective": ...
+
 
 @dataclass(frozen=True)
 class LabelledImages:
@@ -90,17 +92,18 @@ def start_torch(device: str, threads: int) -> torch.device:
     return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def rate_factor(schedule: str, progress: float) -> float:
-    """Learning rate as a share of its peak, at `progress` in [0, 1] of all steps.
+def rate_factor(schedule: str, step: int, steps: int) -> float:
+    """Learning rate as a share of its peak, at `step` in 0 .. steps - 1.
 
-    one_cycle: cosine from 1/25 to 1 in the first 30 %, cosine down to 1/250,000 (Smith & Topin 2018, as in torch's
-    OneCycleLR). trapezoid: linear up in the first 20 %, flat, linear to 0 in the last 40 %. cosine: from 1 to 0.
+    one_cycle: cosine from 1/25 to 1 in the first 30 %, cosine down to 1/250,000 (Smith & Topin 2018, exactly torch's
+    OneCycleLR; momentum stays). trapezoid: linear up in the first 20 %, flat, linear to 0 in the last 40 %. cosine: from 1 to 0.
     """
     if schedule == "one_cycle":
-        low, end, rise = 1 / 25, 1 / 250_000, 0.3
-        if progress < rise:
-            return low + (1 - low) * (1 - math.cos(math.pi * progress / rise)) / 2
-        return end + (1 - end) * (1 + math.cos(math.pi * (progress - rise) / (1 - rise))) / 2
+        low, end, peak = 1 / 25, 1 / 250_000, 0.3 * steps - 1
+        if step <= peak:
+            return 1 + (low - 1) * (1 + math.cos(math.pi * step / peak)) / 2
+        return end + (1 - end) * (1 + math.cos(math.pi * (step - peak) / (steps - 1 - peak))) / 2
+    progress = step / max(steps - 1, 1)
     if schedule == "trapezoid":
         return min(1.0, (progress + 0.01) / 0.2, max(0.0, 1 - progress) / 0.4)
     return (1 + math.cos(math.pi * progress)) / 2 if schedule == "cosine" else 1.0
@@ -175,7 +178,7 @@ class _State:
         except Exception as error:  # torch.load raises many kinds; whatever it is, training anew is right
             print(f"checkpoint {path} cannot be read ({type(error).__name__}); training starts anew")
             return False
-        if content["key"] != key:
+        if not isinstance(content, dict) or content.get("key") != key:
             print(f"checkpoint {path} is of other settings, data or code; training starts anew")
             return False
         self.module.load_state_dict(content["module"])
@@ -217,6 +220,9 @@ def train(
 
     Returns:
         The history: one dict per epoch.
+
+    Raises:
+        MetannError: the loss is not finite before any epoch is whole.
     """
     device = next(module.parameters()).device
     train_set, val_set = train_set.to(device), val_set.to(device)
@@ -242,7 +248,12 @@ def train(
             part.eval()
         row = {"epoch": epoch}
         row |= _epoch(forward, train_set, normalisation, objective, settings, state, generator, hard and epoch > 1)
-        row |= _validate(average.module if average else module, val_set, normalisation, objective)
+        if not math.isfinite(row["train_loss"]):
+            if state.best is None:
+                raise MetannError(f"training diverged in its first epoch; lower learning_rate (now {settings.learning_rate})")
+            print(f"training diverged in epoch {epoch}; the best epoch before it is kept")
+            break
+        row |= _validate(average.module if average else module, val_set, normalisation, objective.unsmoothed())
         row["seconds"] = time.perf_counter() - start
         row["best"] = int(_better(row, state.history, objective.select_by))
         state.history.append(row)
@@ -288,7 +299,7 @@ def _epoch(
     loss_sum, right_sum = torch.zeros((), device=device), torch.zeros((), device=device)
     rate = 0.0
     for step, rows in enumerate(pieces, start=len(state.history) * len(pieces)):
-        rate = settings.learning_rate * rate_factor(settings.schedule, step / max(total - 1, 1))
+        rate = settings.learning_rate * rate_factor(settings.schedule, step, total)
         for group in state.optimizer.param_groups:
             group["lr"] = rate
         images, labels = train_set.images_NCHW[rows], train_set.labels_N[rows]
@@ -323,7 +334,7 @@ def _validate(module: nn.Module, val_set: LabelledImages, normalisation: Normali
 
 def _better(row: dict[str, float], history: list[dict[str, float]], select_by: str) -> bool:
     best = next((earlier for earlier in reversed(history) if earlier["best"]), None)
-    if best is None or math.isnan(row["val_loss"]):
+    if best is None or math.isnan(row["val_accuracy"]):  # the latter: there are no validation images
         return True
 
     def figure(epoch: dict[str, float]) -> tuple[float, ...]:
