@@ -152,7 +152,8 @@ class Cascade:
         return Answers(prediction_N, np.zeros(n, bool), asked_N, answered_N, score_NS)
 
     def _probabilities(self, stage: Stage, images_NCHW: np.ndarray) -> np.ndarray:
-        logits_NK = infer(stage.module, torch.from_numpy(np.ascontiguousarray(images_NCHW)), stage.normalisation)
+        # torch warns of arrays that it could not write to, such as a memory-mapped file
+        logits_NK = infer(stage.module, torch.from_numpy(np.require(images_NCHW, requirements="CW")), stage.normalisation)
         return logits_NK.double().softmax(dim=1).float().numpy()
 
     def warm_up(self, images_NCHW: np.ndarray) -> None:
