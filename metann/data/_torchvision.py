@@ -5,7 +5,6 @@ Shapes: N images, C channels, H = W pixels.
 
 import contextlib
 import http.client
-import io
 import socket
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -28,12 +27,11 @@ _CIFAR_FOLDERS = {"CIFAR10": "cifar-10-batches-py", "CIFAR100": "cifar-100-pytho
 
 @contextlib.contextmanager
 def _patience() -> Iterator[None]:
-    """Without torchvision's chatter on standard output, and without waiting for ever on a dead connection."""
+    """Without waiting for ever on a dead connection."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_SILENCE_S)
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
+        yield
     finally:
         socket.setdefaulttimeout(before)
 
