@@ -59,7 +59,9 @@ def export_probabilities(
     parts = fold_of(samples.label[rows], len(weights), derive_seed(seed, "folds")) if out_of_fold else np.zeros(len(rows), np.int64)
     logits_NK = np.zeros((len(rows), len(info.class_names)), np.float32)
     for part, path in enumerate(weights):
-        module, header = load_weights(path, expect={"class_names": list(info.class_names)})
+        # Folds in another order would give each image to a network that has seen it.
+        place = {"fold": part, "folds": len(weights), "seed": seed} if out_of_fold else {}
+        module, header = load_weights(path, expect={"class_names": list(info.class_names)} | place)
         mine = np.flatnonzero(parts == part)
         images = torch.from_numpy(np.ascontiguousarray(prepared.images_NCHW[rows[mine]]))
         logits_NK[mine] = infer(module.to(target), images, Normalisation(tuple(header["mean"]), tuple(header["std"]))).numpy()

@@ -75,6 +75,8 @@ def train_network(
         "code": code,
         "versions": versions(),
     }
+    if fold is not None:
+        header |= {"fold": fold, "folds": folds}
     if network.weights is not None:
         module, found = pretrained(network.architecture, network.weights, header)
         history = []
