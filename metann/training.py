@@ -302,7 +302,7 @@ def _epoch(
         rate = settings.learning_rate * rate_factor(settings.schedule, step, total)
         for group in state.optimizer.param_groups:
             group["lr"] = rate
-        images, labels = train_set.images_NCHW[rows], train_set.labels_N[rows]
+        images, labels = train_set.images_NCHW.index_select(0, rows), train_set.labels_N[rows]
         if settings.crop_padding:
             images = random_crop(images, settings.crop_padding, generator)
         if settings.flip:

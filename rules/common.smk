@@ -7,7 +7,7 @@ from pathlib import Path
 
 from metann import registry
 from metann.config import Config as RunConfig
-from metann.data.classes import class_count
+from metann.data.classes import check_files, class_count
 from metann.errors import MetannError
 from metann.provenance import code_digest
 from metann.sections import flags, read_section
@@ -18,16 +18,19 @@ gpus = partial(gpus, there=gpus_are_there(workflow.resource_settings))
 
 try:
     run = read_section(RunConfig, dict(config))
+    imported = [name for name, network in run.networks.items() if network.imported]
+    trained = [name for name in run.networks if name not in imported]
+    RESULTS = f"results/{run.run}"
+    DATA = f"{RESULTS}/data"
+    # Prepared data need their raw files no more; a run of imported tables never does.
+    if trained and not Path(DATA, "dataset.json").exists():
+        check_files(run.data)
     n_classes = class_count(run.data) if run.mnn else 0
 except MetannError as error:
     # A SystemExit, because Snakemake adds a place in this file to every other kind; the place is in the configuration.
     sys.exit(f"metann: error: config: {error}")
 
-RESULTS = f"results/{run.run}"
-DATA = f"{RESULTS}/data"
 NETWORK = f"{RESULTS}/networks/{{network}}/seed_{{seed}}"
-imported = [name for name, network in run.networks.items() if network.imported]
-trained = [name for name in run.networks if name not in imported]
 
 
 def one_of(names):
