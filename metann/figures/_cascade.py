@@ -8,9 +8,14 @@ WAYS = {False: "without post-check", True: "with post-check"}
 SCORES = {"max_probability": "largest probability", "difference": "difference of the top two", "entropy": "entropy (normalised)"}
 
 
+def short(name: str) -> str:
+    """A network's name; a long one loses its middle."""
+    return name if len(name) <= 22 else f"{name[:10]}…{name[-11:]}"
+
+
 def chosen_pair(choice: pd.DataFrame) -> str:
     """'a > b'."""
-    return f"{choice['first'].iloc[0]} > {choice['second'].iloc[0]}"
+    return f"{short(choice['first'].iloc[0])} > {short(choice['second'].iloc[0])}"
 
 
 def score_name(score: str) -> str:

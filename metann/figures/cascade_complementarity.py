@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from metann.figures._cascade import cascade_facts
+from metann.figures._cascade import cascade_facts, short
 from metann.figures._style import frame_cell, heat, new_figure, styled
 
 CAPTION = """
@@ -49,7 +49,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
         frame_cell(axes, *np.unravel_index(np.nanargmax(values), values.shape))
         axes.set_title(title)
         places = np.arange(len(names))
-        axes.set_xticks(places, names, rotation=90, fontsize=7.5)
-        axes.set_yticks(places, names, fontsize=7.5)
+        axes.set_xticks(places, list(map(short, names)), rotation=90, fontsize=7.5)
+        axes.set_yticks(places, list(map(short, names)), fontsize=7.5)
         axes.set(xlabel="second network" if colours == "RdBu" else "", ylabel="first network" if colours == "RdBu" else "")
     return figure

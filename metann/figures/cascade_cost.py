@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from metann.figures._cascade import cascade_facts, chosen_pair
+from metann.figures._cascade import cascade_facts, chosen_pair, short
 from metann.figures._style import BLACK, GREY, HALO, ORANGE, PURPLE, SKY, VERMILION, confidence_of, new_figure, no_figure, styled
 
 CAPTION = """
@@ -38,12 +38,12 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     others, front = ranking[~ranking["pareto"]], ranking[ranking["pareto"]]
     axes.plot(others["macs"], 100 * others["accuracy"], "o", markerfacecolor="none", color=SKY, markersize=5, label="pair", zorder=3)
     axes.plot(front["macs"], 100 * front["accuracy"], "o", color=VERMILION, markersize=5.5, label="pair, unbeaten on validation", zorder=5)
-    axes.plot(curve["macs"], 100 * curve["accuracy"], color=ORANGE, linewidth=1.2, label=f"{chosen_pair(choice)} over thresholds", zorder=4)
+    axes.plot(curve["macs"], 100 * curve["accuracy"], color=ORANGE, linewidth=1.2, label="chosen pair over thresholds", zorder=4)
     _bars(axes, singles["macs"], singles["accuracy"], singles["low"], singles["high"], "s", GREY, "single network", 5)
     means = choice[["macs", "accuracy", "accuracy_low", "accuracy_high"]].mean()
     _bars(axes, means["macs"], means["accuracy"], means["accuracy_low"], means["accuracy_high"], "o", BLACK, "chosen on validation", 8)
     for name, row in singles.iterrows():
-        _name(axes, name, row["macs"], row["low"], (0, -9), "center")
+        _name(axes, short(str(name)), row["macs"], row["low"], (0, -9), "center")
     _name(axes, chosen_pair(choice), means["macs"], means["accuracy"], (7, 5), "left", BLACK)
 
     axes.set_xscale("log")
@@ -75,7 +75,8 @@ def _name(axes: Axes, text: str, x: float, y: float, shift: tuple[float, float],
 
 
 def _ticks(axes: Axes, low: float, high: float) -> None:
-    steps = [factor * 10.0**power for power in range(-1, 13) for factor in (1, 2, 5)]
+    factors = (1, 2, 5) if high / low < 100 else (1, 3) if high / low < 1000 else (1,)
+    steps = [factor * 10.0**power for power in range(-1, 13) for factor in factors]
     axes.set_xticks([tick for tick in steps if low / 1.15 <= tick <= high * 1.15])
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1e6:,.4g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())

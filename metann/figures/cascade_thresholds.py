@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from metann.figures._cascade import WAYS, cascade_facts, chosen_pair, score_name
+from metann.figures._cascade import WAYS, cascade_facts, chosen_pair, score_name, short
 from metann.figures._style import BLACK, BLUE, GREY, PURPLE, VERMILION, new_figure, styled
 
 CAPTION = """
@@ -31,7 +31,8 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     footnote = (
         f"{cascade_facts(choice)}. Dots: chosen on validation ({choice['search'].iloc[0]} search, objective {choice['objective'].iloc[0]})."
     )
-    figure = new_figure(3.1 * len(scores) + 1.9, 5.4, f"{chosen_pair(choice)}: accuracy and use over the threshold", footnote)
+    title = f"{chosen_pair(choice)}: accuracy and use over the threshold"
+    figure = new_figure(max(3.1 * len(scores) + 1.9, 7.5), 5.4, title, footnote)
     grid = figure.subplots(2, len(scores), sharey="row", sharex="col", squeeze=False, height_ratios=(1.5, 1))
     for column, score in enumerate(scores):
         top, below = grid[0, column], grid[1, column]
@@ -45,8 +46,8 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
                 axes.plot(
                     points["threshold"], 100 * points[value], "o", color=_COLOURS[way], markeredgecolor="white", markersize=7, zorder=5
                 )
-        _levels(top, alone[first], alone[second], bound, first, second)
-        if curves.loc[curves["score"] == score, "threshold"].size and _backwards(curves, score):
+        _levels(top, alone[first], alone[second], bound, short(first), short(second))
+        if _backwards(curves, score):
             below.invert_xaxis()
         top.set_title(score_name(score))
         below.set_xlabel("threshold")
