@@ -85,7 +85,7 @@ class MetaNeuralNetwork(nn.Module):
         self.switch, self.rule, self.header = switch, rule, header
         self.experts = nn.ModuleDict({str(c): expert for c, expert in enumerate(experts) if expert is not None})
         self._expert_of = list(experts)  # a ModuleDict takes longer to look into than a small network's layer to run
-        self._function = SwitchFunction.parse(rule.switch_function)
+        self.function = SwitchFunction.parse(rule.switch_function)
         self._added_K = log_odds_added(rule.combine, rule.prior_K, classes)
         self._added = self._added_K.tolist()
         self._shape = (header["channels"], header["image_size"], header["image_size"])
@@ -130,10 +130,10 @@ class MetaNeuralNetwork(nn.Module):
     def _one(self, pixels_1CHW: Tensor, switch_1K: Tensor) -> tuple[list, list, list]:
         """One image, in plain floats: beside a small network the calls of array libraries would take longer than the network."""
         (switch_K,) = switch_1K.tolist()
-        if self._function.name == "threshold":
-            active = [c for c, p in enumerate(switch_K) if p >= self._function.parameters[0]]
+        if self.function.name == "threshold":
+            active = [c for c, p in enumerate(switch_K) if p >= self.function.parameters[0]]
         else:
-            length = int(prefix_lengths(self._function.name, self._function.parameters, [switch_K])[0])
+            length = int(prefix_lengths(self.function.name, self.function.parameters, [switch_K])[0])
             active = sorted(range(len(switch_K)), key=switch_K.__getitem__, reverse=True)[:length]  # a stable sort: ties by class
         answers = {}
         for c in active:
@@ -147,7 +147,7 @@ class MetaNeuralNetwork(nn.Module):
         switch_NK = raw_NK.astype(np.float64)
         if self.rule.switch_temperature is not None:
             switch_NK = apply_temperature(raw_NK, self.rule.switch_temperature).astype(np.float32).astype(np.float64)
-        active_NK = prefix_mask(switch_NK, prefix_lengths(self._function.name, self._function.parameters, switch_NK))
+        active_NK = prefix_mask(switch_NK, prefix_lengths(self.function.name, self.function.parameters, switch_NK))
         class_M, image_M = np.nonzero(active_NK.T)
         expert_M = self._ask(pixels_NCHW, raw_NK, class_M, image_M)
         p_NK = combine_answers(switch_NK, image_M, class_M, expert_M, rule=self.rule.combine, added_K=self._added_K)
