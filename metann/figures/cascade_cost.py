@@ -41,10 +41,19 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     axes.plot(curve["macs"], 100 * curve["accuracy"], color=ORANGE, linewidth=1.2, label="chosen pair over thresholds", zorder=4)
     _bars(axes, singles["macs"], singles["accuracy"], singles["low"], singles["high"], "s", GREY, "single network", 5)
     means = choice[["macs", "accuracy", "accuracy_low", "accuracy_high"]].mean()
-    _bars(axes, means["macs"], means["accuracy"], means["accuracy_low"], means["accuracy_high"], "o", BLACK, "chosen on validation", 8)
+    _bars(
+        axes,
+        means["macs"],
+        means["accuracy"],
+        means["accuracy_low"],
+        means["accuracy_high"],
+        "o",
+        BLACK,
+        f"chosen: {chosen_pair(choice)}",
+        8,
+    )
     for name, row in singles.iterrows():
-        _name(axes, short(str(name)), row["macs"], row["low"], (0, -9), "center")
-    _name(axes, chosen_pair(choice), means["macs"], means["accuracy"], (7, 5), "left", BLACK)
+        _name(axes, short(str(name)), row["macs"], row["low"], (0, -9))
 
     axes.set_xscale("log")
     low, high = min(singles["macs"].min(), ranking["macs"].min()), max(singles["macs"].max(), ranking["macs"].max())
@@ -69,8 +78,8 @@ def _list(values: object) -> list[float]:
     return [float(value) for value in values] if isinstance(values, pd.Series) else [float(values)]
 
 
-def _name(axes: Axes, text: str, x: float, y: float, shift: tuple[float, float], side: str, colour: str = GREY) -> None:
-    style = {"textcoords": "offset points", "ha": side, "fontsize": 7, "color": colour, "path_effects": HALO, "zorder": 9}
+def _name(axes: Axes, text: str, x: float, y: float, shift: tuple[float, float]) -> None:
+    style = {"textcoords": "offset points", "ha": "center", "fontsize": 7, "color": GREY, "path_effects": HALO, "zorder": 9}
     axes.annotate(text, (x, 100 * y), shift, **style)
 
 

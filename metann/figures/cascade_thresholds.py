@@ -32,7 +32,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
         f"{cascade_facts(choice)}. Dots: chosen on validation ({choice['search'].iloc[0]} search, objective {choice['objective'].iloc[0]})."
     )
     title = f"{chosen_pair(choice)}: accuracy and use over the threshold"
-    figure = new_figure(max(3.1 * len(scores) + 1.9, 7.5), 5.4, title, footnote)
+    figure = new_figure(max(3.1 * len(scores) + 1.9, 0.105 * len(title)), 5.4, title, footnote)
     grid = figure.subplots(2, len(scores), sharey="row", sharex="col", squeeze=False, height_ratios=(1.5, 1))
     for column, score in enumerate(scores):
         top, below = grid[0, column], grid[1, column]
