@@ -50,3 +50,8 @@ def snakemake(*arguments: object, cwd: Path, check: bool = True) -> subprocess.C
     if check and done.returncode:
         raise AssertionError(f"{' '.join(command)}\n{done.stdout}\n{done.stderr}")
     return done
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Fast tests first, whatever their order otherwise: a broken formula is told in seconds, not behind a cluster."""
+    items.sort(key=lambda item: ("slow" in item.keywords) + 2 * ("slurm" in item.keywords))
