@@ -30,12 +30,18 @@ def _first_line(error: ValidationError, prefix: str) -> str:
 
 
 def _known_keys(section: Any, location: tuple[Any, ...]) -> list[str]:
-    """Keys of the (nested) section in which an unknown key was found; a dict's sections are its last type argument."""
+    """Keys of the (nested) section in which an unknown key was found, also of one that may be null, or one of several."""
+
+    def inner(kind: Any) -> Any:
+        """Of `A | None`, `dict[str, A]` or `tuple[A, ...]`, the section A."""
+        return next((found for found in reversed(get_args(kind)) if hasattr(found, "model_fields")), kind)
+
     for part in location[:-1]:
         if hasattr(section, "model_fields"):
             section = section.model_fields[part].annotation
-        elif get_args(section):
-            section = get_args(section)[-1]
+            section = inner(section) if type(None) in get_args(section) else section
+        else:  # the part is a key of a dict or a place in a tuple
+            section = inner(section)
     return sorted(getattr(section, "model_fields", {}))
 
 
