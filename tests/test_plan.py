@@ -1,4 +1,4 @@
-"""Planning: the schedule against its definition and Graham's bounds, interruptions against Duda's formula, the graph against the workflow."""
+"""Planning: schedules against their definition and Graham's bounds, interruptions against Duda's formula, the graph against the rules."""
 
 import csv
 import math
