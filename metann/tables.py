@@ -183,7 +183,7 @@ def one_line(names: Iterable[str]) -> str:
 
 def _read(path: Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     try:
-        arrow = pq.read_table(path, memory_map=True, partitioning=None)
+        arrow = pq.ParquetFile(path, memory_map=True).read()  # read_table imports pandas
     except FileNotFoundError:
         raise MetannError(f"no table {path}; run the stage that makes it, or check the path") from None
     except (OSError, pa.ArrowException) as error:

@@ -19,13 +19,13 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from metann.config import TrainingSection
 from metann.data.augmentation import normalise, random_crop, random_flip
 from metann.devices import take_gpu
 from metann.errors import MetannError
 from metann.files import atomic, write_text
+from metann.optimizer import Average, Sgd
 from metann.seeds import derive_seed
 
 INFERENCE_BATCH = 500
@@ -151,8 +151,8 @@ class _State:
     """Everything that a resumed run needs."""
 
     module: nn.Module
-    optimizer: torch.optim.Optimizer
-    average: AveragedModel | None
+    optimizer: Sgd
+    average: Average | None
     history: list[dict[str, float]]
     best: dict[str, Tensor] | None
     train_losses_N: Tensor
@@ -161,8 +161,8 @@ class _State:
         content = {
             "key": key,
             "module": self.module.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "average": self.average.state_dict() if self.average else None,
+            "velocity": self.optimizer.velocity,
+            "average": self.average.module.state_dict() if self.average else None,
             "history": self.history,
             "best": self.best,
             "train_losses_N": self.train_losses_N,
@@ -182,9 +182,10 @@ class _State:
             print(f"checkpoint {path} is of other settings, data or code; training starts anew")
             return False
         self.module.load_state_dict(content["module"])
-        self.optimizer.load_state_dict(content["optimizer"])
+        self.optimizer.velocity = content["velocity"]
         if self.average:
-            self.average.load_state_dict(content["average"])
+            self.average.module.load_state_dict(content["average"])
+            self.average.steps = 1  # not the first step any more
         self.history, self.best, self.train_losses_N = content["history"], content["best"], content["train_losses_N"]
         print(f"resuming after epoch {len(self.history)}")
         return True
@@ -229,11 +230,10 @@ def train(
     module.to(memory_format=torch.channels_last)
     trained = list(module.parameters()) if parameters is None else parameters
     frozen = _freeze(module, trained)
-    optimizer = torch.optim.SGD(
-        trained, settings.learning_rate, settings.momentum, weight_decay=settings.weight_decay, nesterov=settings.momentum > 0
+    average = Average(module, settings.ema) if settings.ema else None
+    state = _State(
+        module, Sgd(trained, settings.momentum, settings.weight_decay), average, [], None, torch.ones(len(train_set), device=device)
     )
-    average = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(settings.ema), use_buffers=True) if settings.ema else None
-    state = _State(module, optimizer, average, [], None, torch.ones(len(train_set), device=device))
     checkpoint = folder / "checkpoint.pt"
     key = hashlib.sha256(json.dumps([settings.model_dump(), list(map(str, seed_parts)), hard, key], sort_keys=True).encode()).hexdigest()
     state.load(checkpoint, key, device)
@@ -300,8 +300,6 @@ def _epoch(
     rate = 0.0
     for step, rows in enumerate(pieces, start=len(state.history) * len(pieces)):
         rate = settings.learning_rate * rate_factor(settings.schedule, step, total)
-        for group in state.optimizer.param_groups:
-            group["lr"] = rate
         images, labels = train_set.images_NCHW.index_select(0, rows), train_set.labels_N[rows]
         if settings.crop_padding:
             images = random_crop(images, settings.crop_padding, generator)
@@ -310,11 +308,10 @@ def _epoch(
         with _autocast(device):
             logits = forward(normalise(images, normalisation.mean, normalisation.std))
         losses = objective.losses(logits, labels)
-        state.optimizer.zero_grad(set_to_none=True)
         losses.mean().backward()
-        state.optimizer.step()
+        state.optimizer.step(rate)
         if state.average:
-            state.average.update_parameters(state.module)
+            state.average.update(state.module)
         with torch.no_grad():
             state.train_losses_N[rows] = losses.detach()
             loss_sum += losses.detach().sum()

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "metann"
 LAYERS = [
     {"errors", "files", "registry", "thresholds", "seeds", "config", "cascade_config", "sections", "tables", "frames", "provenance", "devices", "workflow"},
     {"data", "networks", "objectives", "expert_sets"},
-    {"training", "mnn", "cascade", "mixture", "hypernetwork", "statistics", "cost", "energy", "sensors", "figures", "summary", "report", "plan"},
+    {"training", "optimizer", "mnn", "cascade", "mixture", "hypernetwork", "statistics", "cost", "energy", "sensors", "figures", "summary", "report", "plan"},
     {"inference"},
     {"stages"},
     {"cli", "__main__"},

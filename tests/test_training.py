@@ -202,13 +202,13 @@ def test_rates_reach_the_optimizer(tmp_path: Path) -> None:
 def test_average_of_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After every step, EMA = d EMA + (1 - d) weights, beginning with the weights after the first step."""
     seen: list[dict[str, torch.Tensor]] = []
-    update = training.AveragedModel.update_parameters
+    update = training.Average.update
 
-    def recording(self: nn.Module, module: nn.Module) -> None:
+    def recording(self: training.Average, module: nn.Module) -> None:
         seen.append({name: value.clone() for name, value in module.state_dict().items()})
         update(self, module)
 
-    monkeypatch.setattr(training.AveragedModel, "update_parameters", recording)
+    monkeypatch.setattr(training.Average, "update", recording)
     module, history = run(tmp_path, ema=0.8, epochs=3)
     last_best = max(row["epoch"] for row in history if row["best"])
     steps = seen[: 3 * int(last_best)]
