@@ -84,16 +84,14 @@ class Meter:
         tally.update()
         if self.sources:
             watcher.start()
-        started = self._clock()
         try:
             yield energy
         finally:
-            energy.seconds = self._clock() - started
             ended.set()
             if self.sources:
                 watcher.join()
-                tally.update()
-                tally.fill(energy)
+            tally.update()
+            tally.fill(energy)
 
 
 class _Tally:
@@ -103,6 +101,7 @@ class _Tally:
         self.sources, self.clock = sources, clock
         self.joules = [0.0] * len(sources)
         self.last: list[tuple[float, float]] = []  # time and value
+        self.started = clock()
         self.error: str | None = None
 
     def update(self) -> None:
@@ -122,9 +121,15 @@ class _Tally:
                 self.joules[index] += after[1] - before[1] + (source.range_joules or 0.0)
                 if source.range_joules is None:
                     self.error = f"the counter {source.name} went back"
+        if now and not self.last:
+            self.started = now[0][0]
         self.last = now
 
     def fill(self, energy: Energy) -> None:
+        # joules and seconds of the same stretch, from the first to the last reading, so that their quotient is exact
+        energy.seconds = (self.last[0][0] if self.last else self.clock()) - self.started
+        if not self.sources:
+            return
         energy.reason = self.error
         if self.error is None:
             energy.joules = sum(self.joules)

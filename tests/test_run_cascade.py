@@ -114,6 +114,12 @@ def test_three_networks_and_one(run, tmp_path: Path) -> None:
     table = read_probabilities(run.tables[2]).select("test")
     assert (record.set_index("sample_id")["prediction"][table.sample_id] == table.p_NK.argmax(1)).all()
     assert report["second_network_use"] is None
+    memory, workload = MemorySection(key="dhash"), WorkloadSection(duplicates=1)
+    _, remembering = ran(
+        run, tmp_path / "memory", networks=run.weights[2:], thresholds=None, batch_size=50, memory=memory, workload=workload
+    )
+    assert remembering["memory_hits"] >= len(record)
+    assert remembering["calls"][0] <= len(record)
     assert report["rule"] == "a single network"
     assert report["accuracy"] == pytest.approx((table.p_NK.argmax(1) == table.label).mean())
 
