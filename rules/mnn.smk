@@ -94,9 +94,9 @@ rule evaluate_mnn:
         ],
     log:
         f"{EVALUATION}/evaluate_mnn.log",
-    localrule: True
     benchmark:
         f"{EVALUATION}/evaluate_mnn.tsv"
+    localrule: True
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 20 * attempt,
