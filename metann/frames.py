@@ -5,7 +5,6 @@ only where a frame is asked for, because a stage that evaluates ends sooner than
 """
 
 import contextlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,15 +13,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from metann.columns import to_arrow
 from metann.errors import MetannError
 from metann.files import atomic
+from metann.tables import CURE, open_sealed, seal
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA_VERSION = 1
-_META = b"metann"
-_CURE = "delete it and run the workflow again"
 
 
 def _to_arrow(frame: "pd.DataFrame | Mapping[str, Any]") -> pa.Table:
@@ -31,9 +30,7 @@ def _to_arrow(frame: "pd.DataFrame | Mapping[str, Any]") -> pa.Table:
 
 
 def _column(values: Any) -> pa.Array:
-    array = np.asarray(values)
-    # Text is named as such, because a column of objects without rows would have no type.
-    return pa.array(array.astype(object), pa.string()) if array.dtype.kind in "OUT" else pa.array(array)
+    return to_arrow(np.asarray(values))
 
 
 def write_frame(path: Path, frame: "pd.DataFrame | Mapping[str, Any]", kind: str, metadata: Mapping[str, Any]) -> None:
@@ -50,8 +47,7 @@ def write_frame(path: Path, frame: "pd.DataFrame | Mapping[str, Any]", kind: str
     Raises:
         MetannError: the file cannot be written.
     """
-    described = json.dumps(dict(metadata) | {"schema": SCHEMA_VERSION, "kind": kind}, sort_keys=True)
-    arrow = _to_arrow(frame).replace_schema_metadata({_META: described.encode()})
+    arrow = seal(_to_arrow(frame), dict(metadata) | {"schema": SCHEMA_VERSION, "kind": kind})
     buffer = pa.BufferOutputStream()
     pq.write_table(arrow, buffer, compression="zstd")
     content, path = buffer.getvalue().to_pybytes(), Path(path)
@@ -66,23 +62,15 @@ def read_arrow(path: Path, kind: str) -> tuple[pa.Table, dict[str, Any]]:
     """A table and its metadata, without pandas.
 
     Raises:
-        MetannError: missing, truncated or foreign file, another kind, or another schema version.
+        MetannError: missing, truncated or foreign file, another kind, another schema version, or changed since it was written.
     """
     try:
         arrow = pq.ParquetFile(path).read()  # read_table takes five times as long for a small file
     except FileNotFoundError:
         raise MetannError(f"no table {path}; run the stage that makes it, or check the path") from None
     except (OSError, pa.ArrowException) as error:
-        raise MetannError(f"{path} is not a whole Parquet file ({str(error).splitlines()[0]}); {_CURE}") from None
-    raw = (arrow.schema.metadata or {}).get(_META)
-    try:
-        metadata = json.loads(raw) if raw else {}
-    except json.JSONDecodeError:
-        metadata = {}
-    if metadata.get("kind") != kind or metadata.get("schema") != SCHEMA_VERSION:
-        found = f"kind {metadata['kind']!r}, schema {metadata.get('schema')}" if "kind" in metadata else "no metann metadata"
-        raise MetannError(f"{path} is not a metann table of kind {kind!r} and schema {SCHEMA_VERSION} ({found}); {_CURE}")
-    return arrow, metadata
+        raise MetannError(f"{path} is not a whole Parquet file ({str(error).splitlines()[0]}); {CURE}") from None
+    return arrow, open_sealed(path, arrow, kind, SCHEMA_VERSION)
 
 
 def read_frame(path: Path, kind: str) -> "pd.DataFrame":

@@ -6,7 +6,7 @@ that nothing is ever read from a path. `sample_id` is the key of every join.
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from metann.columns import to_arrow, to_dictionary, to_numpy
 from metann.errors import MetannError
 from metann.files import atomic
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 SPLITS = ("train", "val", "test")
 SCHEMA_VERSION = 1
 _META = b"metann"
+CURE = "delete it and run snakemake again"
 
 
 @dataclass(frozen=True)
@@ -93,25 +95,64 @@ def digest_of(*arrays: np.ndarray) -> str:
     return digest.hexdigest()[:16]
 
 
+def _content_digest(arrow: pa.Table, metadata: Mapping[str, Any]) -> str:
+    """16 hex digits over what a table holds and says of itself, however Parquet stores it."""
+    digest = hashlib.blake2b(json.dumps(dict(metadata), sort_keys=True).encode(), digest_size=8)
+    for name in arrow.column_names:
+        values = arrow.column(name)
+        if pa.types.is_dictionary(values.type) or not pa.types.is_primitive(values.type):
+            content = repr(values.to_pylist()).encode()
+        else:
+            content = np.ascontiguousarray(values.to_numpy()).data
+        digest.update(f"{name} {values.type}".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def seal(arrow: pa.Table, metadata: Mapping[str, Any]) -> pa.Table:
+    """The table with its description, and a digest of both as `content`."""
+    plain = {key: value for key, value in metadata.items() if key != "content"}
+    described = json.dumps(plain | {"content": _content_digest(arrow, plain)}, sort_keys=True)
+    return arrow.replace_schema_metadata({_META: described.encode()})
+
+
+def open_sealed(path: Path, arrow: pa.Table, kind: str, schema: int) -> dict[str, Any]:
+    """What a table read from `path` says of itself, without the seal.
+
+    Raises:
+        MetannError: not ours, of another kind or schema, or changed since it was sealed.
+    """
+    raw = (arrow.schema.metadata or {}).get(_META)
+    try:
+        metadata = json.loads(raw) if raw else {}
+    except json.JSONDecodeError:
+        metadata = {}
+    if metadata.get("kind") != kind or metadata.get("schema") != schema:
+        found = f"kind {metadata['kind']!r}, schema {metadata.get('schema')}" if "kind" in metadata else "no metann metadata"
+        raise MetannError(f"{path} is not a metann table of kind {kind!r} and schema {schema} ({found}); {CURE}")
+    if metadata.pop("content", None) != _content_digest(arrow, metadata):
+        raise MetannError(f"{path} was changed after metann wrote it; {CURE}")
+    return metadata
+
+
 def _to_arrow(table: Samples) -> pa.Table:
     columns: dict[str, pa.Array] = {
-        "sample_id": pa.array(np.asarray(table.sample_id, np.int32)),
-        "split": pa.array(table.split.astype(object), pa.string()).dictionary_encode(),
-        "label": pa.array(np.asarray(table.label, np.int16)),
+        "sample_id": to_arrow(np.asarray(table.sample_id, np.int32)),
+        "split": to_dictionary(table.split),
+        "label": to_arrow(np.asarray(table.label, np.int16)),
     }
     if isinstance(table, Probabilities):
         p_KN = np.ascontiguousarray(np.asarray(table.p_NK, np.float32).T)
-        columns |= {f"p_{k}": pa.array(p_N) for k, p_N in enumerate(p_KN)}
-        columns["log_partition"] = pa.array(np.asarray(table.log_partition, np.float32))
+        columns |= {f"p_{k}": to_arrow(p_N) for k, p_N in enumerate(p_KN)}
+        columns["log_partition"] = to_arrow(np.asarray(table.log_partition, np.float32))
     if isinstance(table, ExpertProbabilities):
-        columns["expert_probability"] = pa.array(np.asarray(table.expert_probability, np.float64))
+        columns["expert_probability"] = to_arrow(np.asarray(table.expert_probability, np.float64))
     return pa.table(columns)
 
 
 def _write(path: Path, table: Samples, kind: str) -> None:
     _check(path, table)
-    metadata = table.metadata | {"schema": SCHEMA_VERSION, "kind": kind}
-    arrow = _to_arrow(table).replace_schema_metadata({_META: json.dumps(metadata, sort_keys=True).encode()})
+    arrow = seal(_to_arrow(table), table.metadata | {"schema": SCHEMA_VERSION, "kind": kind})
     with atomic(path) as temporary:
         pq.write_table(arrow, temporary, compression="zstd")
 
@@ -157,7 +198,7 @@ def read_probabilities(path: Path, split: str | None = None) -> Probabilities:
     columns, metadata = _read(path, "probabilities")
     classes = sorted((name for name in columns if name.startswith("p_")), key=lambda name: int(name[2:]))
     if classes != [f"p_{k}" for k in range(len(classes))] or len(classes) < 2 or "log_partition" not in columns:
-        raise MetannError(f"{path}: columns {one_line(columns)} are not p_0 .. p_K-1 and log_partition; {_CURE}")
+        raise MetannError(f"{path}: columns {one_line(columns)} are not p_0 .. p_K-1 and log_partition; {CURE}")
     p_NK = np.stack([_numbers(path, columns, name) for name in classes], axis=1)
     log_partition = _numbers(path, columns, "log_partition")
     table = Probabilities(*_keys(path, columns), metadata, p_NK=p_NK, log_partition=log_partition)
@@ -172,9 +213,6 @@ def read_expert_probabilities(path: Path, split: str | None = None) -> ExpertPro
     return _checked(path, table, split)
 
 
-_CURE = "delete it and run the workflow again"
-
-
 def one_line(names: Iterable[str]) -> str:
     """Column names for an error text, cut after six."""
     names = list(names)
@@ -187,55 +225,47 @@ def _read(path: Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]
     except FileNotFoundError:
         raise MetannError(f"no table {path}; run the stage that makes it, or check the path") from None
     except (OSError, pa.ArrowException) as error:
-        raise MetannError(f"{path} is not a whole Parquet file ({str(error).splitlines()[0]}); {_CURE}") from None
-    raw = (arrow.schema.metadata or {}).get(_META)
-    try:
-        metadata = json.loads(raw) if raw else {}
-    except json.JSONDecodeError:
-        metadata = {}
-    if metadata.get("kind") != kind or metadata.get("schema") != SCHEMA_VERSION:
-        found = f"kind {metadata['kind']!r}, schema {metadata.get('schema')}" if "kind" in metadata else "no metann metadata"
-        raise MetannError(f"{path} is not a metann {kind} table of schema {SCHEMA_VERSION} ({found}); {_CURE}")
-    return {name: arrow.column(name) for name in arrow.column_names}, metadata
+        raise MetannError(f"{path} is not a whole Parquet file ({str(error).splitlines()[0]}); {CURE}") from None
+    return {name: arrow.column(name) for name in arrow.column_names}, open_sealed(path, arrow, kind, SCHEMA_VERSION)
 
 
 def _numbers(path: Path, columns: dict[str, Any], name: str) -> np.ndarray:
     column = columns.get(name)
     if column is None:
-        raise MetannError(f"{path} has no column {name!r}; found {one_line(columns)}; {_CURE}")
+        raise MetannError(f"{path} has no column {name!r}; found {one_line(columns)}; {CURE}")
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)) or column.null_count:
-        raise MetannError(f"{path}: column {name!r} is {column.type} with {column.null_count} nulls, not whole numbers or floats; {_CURE}")
-    return column.to_numpy()
+        raise MetannError(f"{path}: column {name!r} is {column.type} with {column.null_count} nulls, not whole numbers or floats; {CURE}")
+    return to_numpy(column)
 
 
 def _keys(path: Path, columns: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     split = columns.get("split")
     text = split is not None and (pa.types.is_dictionary(split.type) or pa.types.is_string(split.type))
     if not text:
-        raise MetannError(f"{path} has no text column 'split'; found {one_line(columns)}; {_CURE}")
+        raise MetannError(f"{path} has no text column 'split'; found {one_line(columns)}; {CURE}")
     encoded = split.combine_chunks() if pa.types.is_dictionary(split.type) else split.dictionary_encode().combine_chunks()
     names = np.asarray(encoded.dictionary.to_pylist() or [""])
-    return _numbers(path, columns, "sample_id"), names[encoded.indices.to_numpy()], _numbers(path, columns, "label")
+    return _numbers(path, columns, "sample_id"), names[to_numpy(pa.chunked_array([encoded.indices]))], _numbers(path, columns, "label")
 
 
 def _check(path: Path, table: Samples) -> None:
     n = len(table)
     for name, column in vars(table).items():
         if isinstance(column, np.ndarray) and len(column) != n:
-            raise MetannError(f"{path}: column {name} has {len(column)} rows, sample_id has {n}; {_CURE}")
+            raise MetannError(f"{path}: column {name} has {len(column)} rows, sample_id has {n}; {CURE}")
     ids, counts = np.unique(table.sample_id, return_counts=True)
     if len(ids) != n:
-        raise MetannError(f"{path}: sample_id {ids[counts > 1][0]} stands {counts.max()} times; ids are unique over all splits; {_CURE}")
+        raise MetannError(f"{path}: sample_id {ids[counts > 1][0]} stands {counts.max()} times; ids are unique over all splits; {CURE}")
     strange = set(np.unique(table.split)) - set(SPLITS)
     if strange:
-        raise MetannError(f"{path}: unknown split {sorted(strange)[0]!r}; known: {', '.join(SPLITS)}; {_CURE}")
+        raise MetannError(f"{path}: unknown split {sorted(strange)[0]!r}; known: {', '.join(SPLITS)}; {CURE}")
     names = table.metadata.get("class_names")
     classes = table.p_NK.shape[1] if isinstance(table, Probabilities) else len(names) if names else None
     if names is not None and classes != len(names):
-        raise MetannError(f"{path}: {classes} probability columns but {len(names)} class names; {_CURE}")
+        raise MetannError(f"{path}: {classes} probability columns but {len(names)} class names; {CURE}")
     if n and (table.label.min() < 0 or (classes is not None and table.label.max() >= classes)):
         raise MetannError(
-            f"{path}: labels run from {table.label.min()} to {table.label.max()}, classes from 0 to {(classes or 0) - 1}; {_CURE}"
+            f"{path}: labels run from {table.label.min()} to {table.label.max()}, classes from 0 to {(classes or 0) - 1}; {CURE}"
         )
     if isinstance(table, Probabilities):
         _check_rows(path, table)
@@ -244,7 +274,7 @@ def _check(path: Path, table: Samples) -> None:
         if not inside.all():
             row = int(np.argmin(inside))
             raise MetannError(
-                f"{path}: sample {table.sample_id[row]} has expert probability {table.expert_probability[row]}; must be in [0, 1]; {_CURE}"
+                f"{path}: sample {table.sample_id[row]} has expert probability {table.expert_probability[row]}; must be in [0, 1]; {CURE}"
             )
 
 
@@ -256,7 +286,7 @@ def _check_rows(path: Path, table: Probabilities) -> None:
         row = int(np.argmin(good))
         raise MetannError(
             f"{path}: the probabilities of sample {table.sample_id[row]} sum to {sums[row]:.6g}, not to 1 "
-            f"({int((~good).sum())} such rows of {len(table)}); are they logits? {_CURE}"
+            f"({int((~good).sum())} such rows of {len(table)}); are they logits? {CURE}"
         )
 
 
@@ -288,10 +318,10 @@ def align(reference: Samples, other: Samples, reference_path: Path, path: Path) 
     missing = reference.sample_id[other.sample_id[positions] != reference.sample_id] if len(other) else reference.sample_id
     if len(missing) or len(other) != len(reference):
         detail = f"sample {missing[0]} is missing" if len(missing) else f"{len(other)} rows instead of {len(reference)}"
-        raise MetannError(f"{path} does not hold the images of {reference_path}: {detail}; {_CURE}")
+        raise MetannError(f"{path} does not hold the images of {reference_path}: {detail}; {CURE}")
     for name in ("label", "split"):
         unequal = getattr(other, name)[positions] != getattr(reference, name)
         if unequal.any():
             row = int(np.argmax(unequal))
-            raise MetannError(f"{path} and {reference_path} disagree on the {name} of sample {reference.sample_id[row]}; {_CURE}")
+            raise MetannError(f"{path} and {reference_path} disagree on the {name} of sample {reference.sample_id[row]}; {CURE}")
     return positions

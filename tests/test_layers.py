@@ -11,7 +11,7 @@ from metann.provenance import import_closure
 
 PACKAGE = Path(__file__).parent.parent / "metann"
 LAYERS = [
-    {"errors", "files", "registry", "thresholds", "seeds", "config", "cascade_config", "sections", "tables", "frames", "provenance", "devices", "workflow"},
+    {"errors", "files", "registry", "thresholds", "seeds", "config", "cascade_config", "sections", "columns", "tables", "frames", "provenance", "devices", "workflow"},
     {"data", "networks", "objectives", "expert_sets"},
     {"training", "optimizer", "mnn", "cascade", "mixture", "hypernetwork", "statistics", "cost", "energy", "sensors", "figures", "summary", "report", "plan"},
     {"inference"},

@@ -1,0 +1,38 @@
+"""Columns between numpy and Arrow, by their buffers.
+
+pyarrow's own conversions import pandas wherever it is installed: 0.3 s in every short job that reads or writes a table.
+"""
+
+import numpy as np
+import pyarrow as pa
+
+
+def to_numpy(column: pa.ChunkedArray) -> np.ndarray:
+    """(N,) numbers of a column without nulls; a copy that may be written to."""
+    array = column.combine_chunks()
+    return np.from_dlpack(array).copy() if len(array) else np.zeros(0, array.type.to_pandas_dtype())
+
+
+def to_arrow(values_N: np.ndarray) -> pa.Array:
+    """A column of numbers, bools or text (an array of str, or of objects that are str)."""
+    if values_N.dtype.kind in "OUT":
+        return _text(values_N.tolist())
+    if values_N.dtype.kind == "b":
+        bits = np.packbits(values_N, bitorder="little")
+        return pa.Array.from_buffers(pa.bool_(), len(values_N), [None, pa.py_buffer(bits)])
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values_N.dtype), len(values_N), [None, pa.py_buffer(np.ascontiguousarray(values_N))])
+
+
+def to_dictionary(values_N: np.ndarray) -> pa.DictionaryArray:
+    """A column of few different texts: int32 codes into a dictionary in order of appearance."""
+    names = list(dict.fromkeys(values_N.tolist()))
+    codes_N = np.zeros(len(values_N), np.int32)
+    for code, name in enumerate(names):
+        codes_N[values_N == name] = code
+    return pa.DictionaryArray.from_arrays(to_arrow(codes_N), _text(names))
+
+
+def _text(values: list[str]) -> pa.StringArray:
+    encoded = [value.encode() for value in values]
+    offsets = np.concatenate([[0], np.cumsum([len(part) for part in encoded])]).astype(np.int32)
+    return pa.Array.from_buffers(pa.string(), len(values), [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))])
