@@ -1,6 +1,6 @@
 """Threshold search: the cumulative sums of metann.cascade against the published double loop, both in this process.
 
-    OMP_NUM_THREADS=1 python benchmarks/bench_cascade.py [--repeats 7] [--images 10000] [--thresholds 2000]
+    OMP_NUM_THREADS=1 python benchmarks/bench_cascade.py [--repeats 15] [--images 10000] [--thresholds 2000]
 
 The published program loops in plain Python over every threshold, image and score and counts right answers without
 post-check, with post-check, and the use of the second network. Here the loop runs over an evenly spaced part of the
@@ -56,20 +56,27 @@ def double_loop(rows: dict[str, list[tuple]], thresholds: list[float]) -> dict[s
     return found
 
 
-def seconds(work: Callable[[], object], repeats: int) -> list[float]:
-    """Wall seconds of each repeat, after one that does not count."""
-    work()
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - started)
+def seconds(works: list[tuple[Callable[[], object], int]], repeats: int) -> list[list[float]]:
+    """Wall seconds of each work in each repeat, after one that does not count; in turns, so that a busy machine slows all alike.
+
+    Args:
+        works: what to do, and how often in a row: the mean of so many is one repeat.
+        repeats: of everything.
+    """
+    times: list[list[float]] = [[] for _ in works]
+    for repeat in range(repeats + 1):
+        for (work, often), mine in zip(works, times, strict=True):
+            started = time.perf_counter()
+            for _ in range(often):
+                work()
+            if repeat:
+                mine.append((time.perf_counter() - started) / often)
     return times
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--thresholds", type=int, default=2000)
     parser.add_argument("--part", type=int, default=20, help="thresholds that the double loop really runs")
@@ -91,9 +98,9 @@ def main() -> None:
         return lambda: [search_threshold(a, b, labels_N, score, check, points) for score in SCORES for check in (False, True)]
 
     factor = options.thresholds / options.part
-    loop = [factor * t for t in seconds(lambda: double_loop(rows, grid[some].tolist()), options.repeats)]
-    ours = seconds(searches(options.thresholds), options.repeats)
-    exact = seconds(searches(None), options.repeats)
+    works = [(lambda: double_loop(rows, grid[some].tolist()), 1), (searches(options.thresholds), 10), (searches(None), 10)]
+    loop, ours, exact = seconds(works, options.repeats)
+    loop = [factor * t for t in loop]
     base = statistics.median(loop)
     print(
         f"{options.images} images, {options.thresholds} thresholds, {len(SCORES)} scores with and without post-check;"

@@ -34,10 +34,18 @@ def top_two(p_NK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def sum_p_log_p(p_NK: np.ndarray) -> np.ndarray:
     """(N,) float64 sum of p ln p with 0 ln 0 = 0. A row's result does not depend on the rows beside it, to the last bit."""
-    total_N = np.empty(len(p_NK))
+    tiny = np.finfo(np.float64).tiny  # instead of 0; float32 has no other value below 1.4e-45
+    total_N = np.zeros(len(p_NK))
+    if p_NK.shape[1] <= _NARROW:
+        for column in np.ascontiguousarray(p_NK.T):
+            p_N = column.astype(np.float64)
+            log_N = np.maximum(p_N, tiny)
+            np.log(log_N, out=log_N)
+            total_N += np.multiply(p_N, log_N, out=log_N)
+        return total_N
     for start in range(0, len(p_NK), _BLOCK):
-        block_NK = p_NK[start : start + _BLOCK].astype(np.float64)
-        log_NK = np.maximum(block_NK, np.finfo(np.float64).tiny)  # float32 has no value between 0 and 1.4e-45
+        block_NK = p_NK[start : start + _BLOCK].astype(np.float64, order="C")
+        log_NK = np.maximum(block_NK, tiny)
         np.log(log_NK, out=log_NK)
         np.einsum("nk,nk->n", block_NK, log_NK, out=total_N[start : start + _BLOCK])
     return total_N

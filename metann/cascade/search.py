@@ -100,10 +100,12 @@ def sweep_thresholds(
     """
     check_tables([probabilities_a_NK, probabilities_b_NK], labels_N)
     labels_N = np.asarray(labels_N)
-    s_a_N = score_of(score, probabilities_a_NK, labels_N)
-    a_right_N, b_right_N = (first_argmax(p) == labels_N for p in (probabilities_a_NK, probabilities_b_NK))
+    # class by class in memory, once, instead of in every function that works so
+    a_NK, b_NK = np.asfortranarray(probabilities_a_NK), np.asfortranarray(probabilities_b_NK)
+    s_a_N = score_of(score, a_NK, labels_N)
+    a_right_N, b_right_N = first_argmax(a_NK) == labels_N, first_argmax(b_NK) == labels_N
     if postcheck and not needs_labels(score):
-        wins_N = next_wins(score, s_a_N, score_of(score, probabilities_b_NK, labels_N), postcheck)
+        wins_N = next_wins(score, s_a_N, score_of(score, b_NK, labels_N), postcheck)
         b_right_N = (b_right_N & wins_N) | (a_right_N & ~wins_N)
     return sweep_answers(score, s_a_N, a_right_N, b_right_N, grid)
 
