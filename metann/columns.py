@@ -8,8 +8,11 @@ import pyarrow as pa
 
 
 def to_numpy(column: pa.ChunkedArray) -> np.ndarray:
-    """(N,) numbers of a column without nulls; a copy that may be written to."""
+    """(N,) numbers or bools of a column without nulls; a copy that may be written to."""
     array = column.combine_chunks()
+    if pa.types.is_boolean(array.type) and len(array):
+        bits = np.unpackbits(np.frombuffer(array.buffers()[1], np.uint8), bitorder="little")
+        return bits[array.offset : array.offset + len(array)].astype(bool)
     return np.from_dlpack(array).copy() if len(array) else np.zeros(0, array.type.to_pandas_dtype())
 
 

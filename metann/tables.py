@@ -98,14 +98,15 @@ def digest_of(*arrays: np.ndarray) -> str:
 def _content_digest(arrow: pa.Table, metadata: Mapping[str, Any]) -> str:
     """16 hex digits over what a table holds and says of itself, however Parquet stores it."""
     digest = hashlib.blake2b(json.dumps(dict(metadata), sort_keys=True).encode(), digest_size=8)
-    for name in arrow.column_names:
-        values = arrow.column(name)
-        if pa.types.is_dictionary(values.type) or not pa.types.is_primitive(values.type):
-            content = repr(values.to_pylist()).encode()
-        else:
-            content = np.ascontiguousarray(values.to_numpy()).data
-        digest.update(f"{name} {values.type}".encode())
-        digest.update(content)
+    for name, column in zip(arrow.column_names, arrow.columns, strict=True):
+        digest.update(f"{name} {column.type}".encode())
+        values = column.cast(pa.uint8()) if pa.types.is_boolean(column.type) else column
+        if values.null_count or not pa.types.is_primitive(values.type):
+            digest.update(repr(values.to_pylist()).encode())
+            continue
+        width = values.type.bit_width // 8  # pyarrow's to_numpy would import pandas
+        for chunk in values.chunks:
+            digest.update(memoryview(chunk.buffers()[1])[chunk.offset * width : (chunk.offset + len(chunk)) * width])
     return digest.hexdigest()
 
 
