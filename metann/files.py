@@ -55,4 +55,4 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise MetannError(f"no file {path}; run the stage that makes it, or check the path") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise MetannError(f"cannot read {path} as JSON: {error}; delete it and run the workflow again") from None
+        raise MetannError(f"cannot read {path} as JSON: {error}; delete it and run snakemake again") from None

@@ -88,7 +88,8 @@ rule export_probabilities:
         "Export the probabilities of network {wildcards.network}, seed {wildcards.seed}"
     shell:
         "metann export-probabilities --weights={input.weights:q} --data={params.data:q} --output={output.probabilities:q}"
-        " --device={params.device} --threads={threads} --code={params.code} > {log:q} 2>&1"
+        " --network={wildcards.network:q} --seed={wildcards.seed} --device={params.device} --threads={threads} --code={params.code}"
+        " > {log:q} 2>&1"
 
 
 rule export_out_of_fold:
@@ -119,8 +120,9 @@ rule export_out_of_fold:
     message:
         "Export out-of-fold probabilities of network {wildcards.network}, seed {wildcards.seed}"
     shell:
-        "metann export-probabilities --weights {input.weights:q} --out-of-fold --seed={wildcards.seed} --data={params.data:q}"
-        " --output={output.probabilities:q} --device={params.device} --threads={threads} --code={params.code} > {log:q} 2>&1"
+        "metann export-probabilities --weights {input.weights:q} --out-of-fold --network={wildcards.network:q}"
+        " --seed={wildcards.seed} --data={params.data:q} --output={output.probabilities:q} --device={params.device}"
+        " --threads={threads} --code={params.code} > {log:q} 2>&1"
 
 
 rule import_probabilities:

@@ -82,7 +82,7 @@ def test_samples_and_experts(tmp_path: Path) -> None:
     assert read_expert_probabilities(tmp_path / "e.parquet").metadata["class"] == 1
     with pytest.raises(MetannError, match="must be in"):
         write_expert_probabilities(tmp_path / "e.parquet", replace(expert, expert_probability=np.full(9, 1.5, np.float32)))
-    with pytest.raises(MetannError, match="not a metann probabilities table"):
+    with pytest.raises(MetannError, match="not a metann table of kind 'probabilities'"):
         read_probabilities(tmp_path / "e.parquet")
 
 

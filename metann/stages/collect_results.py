@@ -173,7 +173,7 @@ def _read_expert_sets(paths: Sequence[Path], class_names: Sequence[str]) -> "pd.
             pairs = list(zip(facts["composition"], facts["val_composition"], strict=True))
             described["class_name"] = class_names[facts["class"]]
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise MetannError(f"{file} does not describe an expert set ({error!r}); delete it and run the workflow again") from None
+            raise MetannError(f"{file} does not describe an expert set ({error!r}); delete it and run snakemake again") from None
         if len(pairs) != len(class_names):
             raise MetannError(f"{file} counts {len(pairs)} classes, the evaluations have {len(class_names)}; give the sets of this run")
         rows += [

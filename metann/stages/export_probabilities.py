@@ -11,7 +11,8 @@ def export_probabilities(
     output: Path,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     threads: int = 1,
-    seed: int = 0,
+    network: str | None = None,
+    seed: int | None = None,
     out_of_fold: bool = False,
     code: str = "",
 ) -> None:
@@ -29,8 +30,10 @@ def export_probabilities(
         Where to compute; auto takes CUDA where it is.
     threads
         Torch threads on the CPU.
+    network
+        The network that the weights have to be of.
     seed
-        Of this run; with --out-of-fold it names the folds.
+        The seed that they have to be of; with --out-of-fold it names the folds.
     out_of_fold
         Write the training images only, each as seen by the network whose training left it out.
     code
@@ -55,13 +58,16 @@ def export_probabilities(
     info, samples = prepared.info, prepared.samples
     if not out_of_fold and len(weights) != 1:
         raise MetannError(f"{len(weights)} weight files given; one is needed, or --out-of-fold with one for each fold")
+    if out_of_fold and seed is None:
+        raise MetannError("--out-of-fold needs --seed: it names the folds")
     rows = samples.rows("train") if out_of_fold else np.arange(len(samples))
     parts = fold_of(samples.label[rows], len(weights), derive_seed(seed, "folds")) if out_of_fold else np.zeros(len(rows), np.int64)
     logits_NK = np.zeros((len(rows), len(info.class_names)), np.float32)
+    asked_for = {key: value for key, value in (("network", network), ("seed", seed)) if value is not None}
     for part, path in enumerate(weights):
         # Folds in another order would give each image to a network that has seen it.
-        place = {"fold": part, "folds": len(weights), "seed": seed} if out_of_fold else {}
-        module, header = load_weights(path, expect={"class_names": list(info.class_names)} | place)
+        place = {"fold": part, "folds": len(weights)} if out_of_fold else {}
+        module, header = load_weights(path, expect={"class_names": list(info.class_names)} | asked_for | place)
         mine = np.flatnonzero(parts == part)
         images = torch.from_numpy(np.ascontiguousarray(prepared.images_NCHW[rows[mine]]))
         logits_NK[mine] = infer(module.to(target), images, Normalisation(tuple(header["mean"]), tuple(header["std"]))).numpy()

@@ -146,7 +146,7 @@ def _epochs(path: Path) -> list[float]:
         with path.open(newline="", encoding="utf-8") as file:
             return [float(row["seconds"]) for row in csv.DictReader(file)]
     except (OSError, ValueError, KeyError, TypeError):
-        raise MetannError(f"{path} does not say how long its epochs took; delete it and run the workflow again") from None
+        raise MetannError(f"{path} does not say how long its epochs took; delete it and run snakemake again") from None
 
 
 def measured_times(

@@ -47,6 +47,8 @@ def train_expert(
     code
         Digest of the code, for the headers (the workflow gives it).
     """
+    import time
+
     import numpy as np
     import torch
 
@@ -60,7 +62,7 @@ def train_expert(
     from metann.objectives import OneClass, class_probabilities
     from metann.provenance import versions
     from metann.seeds import derive_seed
-    from metann.tables import ExpertProbabilities, align, digest_of, read_probabilities, write_expert_probabilities
+    from metann.tables import CURE, ExpertProbabilities, align, digest_of, read_probabilities, write_expert_probabilities
     from metann.thresholds import parse_threshold
     from metann.training import LabelledImages, Normalisation, infer, start_torch, train, write_history
 
@@ -72,6 +74,11 @@ def train_expert(
         raise MetannError(f"class {strange[0]} is not in 0 .. {len(info.class_names) - 1}, the classes of {info.name}")
     table = read_probabilities(probabilities)
     p_NK = table.p_NK[align(samples, table, data / "samples.parquet", probabilities)]
+    of_switch = {"class_names": list(info.class_names), "digest": info.digest, "seed": seed}
+    if "network" in table.metadata:
+        of_switch["network"] = table.metadata["network"]
+    if table.metadata.get("seed", seed) != seed:
+        raise MetannError(f"{probabilities} is of seed {table.metadata['seed']}, not {seed}; {CURE}")
     rows = {split: samples.rows(split) for split in ("train", "val", "test")}
     chosen_by_NK = p_NK[rows["train"]]
     if selection is not None:
@@ -83,7 +90,7 @@ def train_expert(
 
     for c in classes:
         folder = output / f"class_{c}"
-        module, header = load_weights(switch, expect={"class_names": list(info.class_names), "digest": info.digest})
+        module, header = load_weights(switch, expect=of_switch)
         normalisation = Normalisation(tuple(header["mean"]), tuple(header["std"]))
         train_rows = rows["train"][active(chosen_by_NK[:, c], dataset_threshold)]
         val_rows = rows["val"][active(p_NK[rows["val"], c], dataset_threshold)]
@@ -110,11 +117,14 @@ def train_expert(
                 hard=expert.sampler == "hard",
                 key=f"{info.digest} {settings} {start} {digest_of(train_rows, val_rows)} {code}",
             )
+            begin = time.perf_counter()
             answers_N = class_probabilities(infer(module, asked_images, normalisation))[:, c].numpy()
+            print(f"{len(asked)} images answered in {time.perf_counter() - begin:.2f} s", flush=True)
         identity = {"class": c, "dataset_threshold": dataset_threshold, "seed": seed}
         made = identity | {"state": facts.state, "code": code, "versions": versions()}
         metadata = made | {"dataset": info.name, "digest": info.digest, "class_names": list(info.class_names)}
-        metadata["macs"] = count_macs(module, info.channels, info.image_size)
+        # An expert is built as the switch is; to count again would cost each job an import of 0.2 s.
+        metadata["macs"] = table.metadata.get("macs") or count_macs(module, info.channels, info.image_size)
         write_history(folder / "training.csv", history)
         write_json(folder / "expert_set.json", facts.as_dict() | identity)
         keys = (samples.sample_id[asked], samples.split[asked], samples.label[asked])
