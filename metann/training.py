@@ -8,6 +8,7 @@ N images, C channels, H x W pixels, K classes.
 import contextlib
 import copy
 import hashlib
+import io
 import json
 import math
 import time
@@ -167,8 +168,10 @@ class _State:
             "best": self.best,
             "train_losses_N": self.train_losses_N,
         }
+        buffer = io.BytesIO()  # torch's own writer reports a full disk as an internal error
+        torch.save(content, buffer)
         with atomic(path) as temporary:
-            torch.save(content, temporary)
+            temporary.write_bytes(buffer.getbuffer())
 
     def load(self, path: Path, key: str, device: torch.device) -> bool:
         try:
