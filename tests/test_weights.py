@@ -245,6 +245,13 @@ def test_published(release, module: nn.Module) -> None:
     assert len(asked) == 2
 
 
+def test_published_file_fetched_by_hand(release) -> None:
+    extra = pretrained("resnet20", str(release[1]), HEADER)[1]
+    assert (extra["mean"], extra["std"]) == ([0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010])
+    assert "class_names[0]" in refusal(pretrained, "resnet20", str(release[1]), HEADER | {"class_names": NAMES[::-1]})
+    assert release[0] == []
+
+
 def test_another_file_than_published(release) -> None:
     _, source, kept = release
     source.write_bytes(source.read_bytes()[:-1])

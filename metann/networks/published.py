@@ -111,7 +111,15 @@ def _local(architecture: str, path: Path, header: dict[str, Any]) -> tuple[nn.Mo
         same = ("architecture", "settings", "num_classes", "channels", "class_names")
         check_header(path, own, {key: header[key] for key in same if key in header and own.get(key) is not None})
         found |= {key: own[key] for key in ("mean", "std") if own.get(key) is not None}
+    elif recipe := _recipe(path, architecture):  # a published file, fetched by hand
+        check_header(path, {"class_names": recipe.class_names}, {"class_names": header.get("class_names")})
+        found |= {"mean": list(recipe.mean), "std": list(recipe.std)}
     return fill(build_unfilled(header), state, path, architecture), found
+
+
+def _recipe(path: Path, architecture: str) -> Recipe | None:
+    hashes = zip(RECIPES.values(), HASHES.get(architecture, ()), strict=False)
+    return next((recipe for recipe, hash8 in hashes if _starts_with(path, hash8)), None)
 
 
 def _published(architecture: str, header: dict[str, Any]) -> tuple[nn.Module, dict[str, Any]]:
