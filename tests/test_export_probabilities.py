@@ -89,7 +89,7 @@ def test_errors(data: Path, folds: list[Path], tmp_path: Path) -> None:
     with pytest.raises(MetannError, match="3 weight files given; one is needed, or --out-of-fold"):
         export_probabilities(weights=folds, data=data, output=tmp_path / "p.parquet")
     for wrong, seed in ((folds[::-1], 5), (folds[:2], 5), (folds, 6)):
-        with pytest.raises(MetannError, match="was made for (fold|folds|seed) .* is asked for"):
+        with pytest.raises(MetannError, match=r"was made for (fold|folds|seed) .* is asked for"):
             export_probabilities(weights=wrong, data=data, output=tmp_path / "p.parquet", seed=seed, out_of_fold=True)
     module, header = load_weights(folds[0])
     save_weights(tmp_path / "w.safetensors", module, header | {"class_names": [*header["class_names"][:-1], "ten"]})

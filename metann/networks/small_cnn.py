@@ -1,5 +1,7 @@
 """A small plain CNN for small images: the network that every machine can train in seconds."""
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 from metann.errors import MetannError
@@ -18,7 +20,7 @@ class SmallCNN(nn.Module):
         super().__init__()
         widths = [channels, *(width * 2**stage for stage in range(depth))]
         layers: list[nn.Module] = []
-        for stage, (before, after) in enumerate(zip(widths[:-1], widths[1:], strict=True), start=1):
+        for stage, (before, after) in enumerate(pairwise(widths), start=1):
             layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after)]
             if stage < depth:
                 layers.append(nn.MaxPool2d(2))
@@ -37,5 +39,7 @@ def build(name: str, num_classes: int, channels: int, image_size: int, *, width:
         MetannError: width or depth below 1, or more halvings than the image has pixels for.
     """
     if width < 1 or depth < 1 or image_size >> (depth - 1) < 1:
-        raise MetannError(f"{name}: width {width}, depth {depth} do not fit images of {image_size} pixels; width >= 1, 2**(depth-1) <= pixels")
+        raise MetannError(
+            f"{name}: width {width}, depth {depth} do not fit images of {image_size} pixels; width >= 1, 2**(depth-1) <= pixels"
+        )
     return SmallCNN(num_classes, channels, int(width), int(depth))
