@@ -76,7 +76,7 @@ rule choose_cascade:
     output:
         tables=[
             f"{RESULTS}/tables/cascade_{name}.parquet"
-            for name in (*CASCADE_TABLES, "ranking", "choice")
+            for name in (*CASCADE_TABLES, "ranking", "pairs", "choice")
         ],
         chosen=expand(f"{CASCADE}/cascade.json", seed=run.seeds),
     log:

@@ -98,7 +98,7 @@ def test_summary_answers_the_questions(name: str, run: Callable[[str], Path]) ->
     for section in (
         "Which pair for what",
         "The networks alone",
-        "Pairs, ranked",
+        "Pairs at their best accuracy",
         "Memory",
         "The chosen cascade, run",
         "on the same images",

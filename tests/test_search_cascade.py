@@ -73,6 +73,7 @@ def test_the_choice_is_one_cascade_with_a_threshold_for_each_seed(searched: Path
         .mean()
     )
     assert ranking["val_accuracy"].iloc[0] == pytest.approx(means.max())
+    assert len(read_frame(searched / "tables/cascade_pairs.parquet", "cascade_pairs")) == 6
     for row in choice.itertuples():
         described = read_cascade(searched / f"cascade/seed_{row.seed}/cascade.json")
         assert described.networks == (row.first, row.second)

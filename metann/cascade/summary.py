@@ -29,7 +29,7 @@ def summarise(
     """The summary in Markdown.
 
     Args:
-        tables: results, networks, complementarity, in_sample, chains, ranking, choice as choose-cascade wrote them, and memory.
+        tables: results, networks, complementarity, in_sample, chains, pairs, choice as choose-cascade wrote them, and memory.
         metadata: of these tables.
         runs: reports of run-cascade; may be empty.
         figures: names of figures to link to.
@@ -39,7 +39,7 @@ def summarise(
         _answer(tables["choice"]),
         _objectives(tables, metadata),
         _networks(tables["networks"]),
-        _matrices(tables["ranking"]),
+        _matrices(tables["pairs"], tables["choice"]),
         chains_table(tables["chains"]),
         memory_table(tables["memory"]),
         runs_table(runs),
@@ -126,7 +126,7 @@ def _networks(networks: pd.DataFrame) -> str:
     return "## The networks alone\n\n" + markdown_table(["network", "validation", "test", "interval (%)", "MACs"], rows)
 
 
-def _matrices(ranking: pd.DataFrame) -> str:
+def _matrices(pairs: pd.DataFrame, choice: pd.DataFrame) -> str:
     """The ranking, and what the matrices would have picked."""
     rows = [
         [
@@ -137,15 +137,19 @@ def _matrices(ranking: pd.DataFrame) -> str:
             macs(row.macs),
         ]
         + [f"{getattr(row, form):.4f} ({getattr(row, f'rank_{form}')})" for form in FORMS]
-        for row in ranking.head(10).itertuples()
+        for row in pairs.head(10).itertuples()
     ]
     table = markdown_table(["pair", "score", "validation", "test", "MACs", "exactly one right (rank)", "balanced (rank)"], rows)
-    lines, r = [], correlations(ranking)
+    lines, r = [], correlations(pairs)
+    chosen = pairs[(pairs["first"] == choice["first"].iloc[0]) & (pairs["second"] == choice["second"].iloc[0])].iloc[0]
     for form in FORMS:
-        top = next(ranking.sort_values(f"rank_{form}", kind="stable").itertuples())
+        top = next(pairs.sort_values(f"rank_{form}", kind="stable").itertuples())
         known = f"r = {r[form]:.2f} with the gain" if np.isfinite(r[form]) else "too few pairs for a correlation with the gain"
         lines.append(
-            f"- `{form}` ({known}) would pick {_name(top)}: place {top.rank} of {len(ranking)}, {percent(top.val_accuracy)} on validation;"
-            f" the chosen pair stands at place {ranking[f'rank_{form}'].iloc[0]} there."
+            f"- `{form}` ({known}) would pick {_name(top)}: place {top.rank} of {len(pairs)}, {percent(top.val_accuracy)} on validation;"
+            f" the chosen pair stands at place {chosen[f'rank_{form}']} there."
         )
-    return f"## Pairs, ranked on validation\n\n{table}\n\nComplementarity alone does not pick the pair:\n\n" + "\n".join(lines)
+    return (
+        f"## Pairs at their best accuracy, ranked on validation\n\n{table}\n\nComplementarity alone does not pick the pair:\n\n"
+        + "\n".join(lines)
+    )

@@ -14,23 +14,23 @@ over its better network. Left: share of images that exactly one of the two gets 
 accuracies. Right: gain in points, the first network in rows. Framed: the highest cell of each matrix; they need not be the same pair, so
 a matrix alone does not pick one.
 """
-TABLES = ("cascade_choice", "cascade_complementarity", "cascade_networks", "cascade_ranking")
+TABLES = ("cascade_choice", "cascade_complementarity", "cascade_networks", "cascade_pairs")
 _FORMS = {"exactly_one_right": "exactly one is right (%)", "balanced_one_right": "balanced form (%)"}
 
 
 @styled
 def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     """Means over seeds; networks in the order of the configuration."""
-    choice, ranking = tables["cascade_choice"], tables["cascade_ranking"]
+    choice, pairs = tables["cascade_choice"], tables["cascade_pairs"]
     names = list(dict.fromkeys(tables["cascade_networks"]["network"]))
     on_val = tables["cascade_complementarity"].query("images == 'val'")
     alone = tables["cascade_networks"].groupby("network")["val_accuracy"].mean()
-    better = np.maximum(alone[ranking["first"]].to_numpy(), alone[ranking["second"]].to_numpy())
+    better = np.maximum(alone[pairs["first"]].to_numpy(), alone[pairs["second"]].to_numpy())
     matrices = {
         title: on_val[on_val["form"] == form].groupby(["first", "second"])["value"].mean().unstack().reindex(names, columns=names)
         for form, title in _FORMS.items()
     }
-    gains = ranking.assign(gain=ranking["val_accuracy"] - better).pivot_table(index="first", columns="second", values="gain")
+    gains = pairs.assign(gain=pairs["val_accuracy"] - better).pivot_table(index="first", columns="second", values="gain")
     matrices["gain of the best cascade (points)"] = gains.reindex(names, columns=names)
 
     size = float(np.clip(0.42 * len(names) + 1.2, 2.6, 7))
@@ -42,7 +42,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
         np.fill_diagonal(values, np.nan)
         if np.isnan(values).all():
             continue
-        limit = float(np.nanmax(np.abs(values)))
+        limit = max(float(np.nanmax(np.abs(values))), 0.05)
         norm = Normalize(-limit, limit) if colours == "RdBu" else Normalize(float(np.nanmin(values)), limit)
         texts = np.vectorize(lambda value: "" if np.isnan(value) else f"{value:.1f}".replace("-", "−"))(values)
         heat(axes, values, colours, norm, texts if len(names) <= 20 else None, 7 if len(names) <= 12 else 5)

@@ -9,17 +9,17 @@ from metann.figures._cascade import cascade_facts, chosen_pair, short
 from metann.figures._style import BLACK, GREY, HALO, ORANGE, PURPLE, SKY, VERMILION, confidence_of, new_figure, no_figure, styled
 
 CAPTION = """
-Test accuracy against multiply-accumulates per image, of every pair of networks at the threshold that **validation** chose for it, of the
+Test accuracy against multiply-accumulates per image, of every pair of networks at its most accurate threshold on **validation**, of the
 single networks, and of the oracle for each pair (it knows when the first network is wrong: a bound, not a method). Filled dots are pairs
 that nothing else beats on validation in both accuracy and cost; the line is the chosen pair over all thresholds.
 """
-TABLES = ("cascade_choice", "cascade_curves", "cascade_networks", "cascade_ranking", "cascade_results")
+TABLES = ("cascade_choice", "cascade_curves", "cascade_networks", "cascade_pairs", "cascade_results")
 
 
 @styled
 def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     """Means over seeds."""
-    choice, ranking, networks = tables["cascade_choice"], tables["cascade_ranking"], tables["cascade_networks"]
+    choice, pairs, networks = tables["cascade_choice"], tables["cascade_pairs"], tables["cascade_networks"]
     if not choice["macs"].notna().all() or not networks["macs"].notna().all():
         return no_figure("Accuracy against cost", "The networks' multiply-accumulates are unknown; give `macs` of imported tables.")
     singles = networks.groupby("network")[["macs", "accuracy", "low", "high"]].mean()
@@ -35,7 +35,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     figure = new_figure(8.6, 5.4, "Accuracy against cost of every pair", footnote)
     axes = figure.subplots()
     axes.plot(oracle["macs"], 100 * oracle["accuracy"], "+", color=PURPLE, markersize=5, alpha=0.7, label="oracle of a pair", zorder=2)
-    others, front = ranking[~ranking["pareto"]], ranking[ranking["pareto"]]
+    others, front = pairs[~pairs["pareto"]], pairs[pairs["pareto"]]
     axes.plot(others["macs"], 100 * others["accuracy"], "o", markerfacecolor="none", color=SKY, markersize=5, label="pair", zorder=3)
     axes.plot(front["macs"], 100 * front["accuracy"], "o", color=VERMILION, markersize=5.5, label="pair, unbeaten on validation", zorder=5)
     axes.plot(curve["macs"], 100 * curve["accuracy"], color=ORANGE, linewidth=1.2, label="chosen pair over thresholds", zorder=4)
@@ -56,10 +56,10 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
         _name(axes, short(str(name)), row["macs"], row["low"], (0, -9))
 
     axes.set_xscale("log")
-    low, high = min(singles["macs"].min(), ranking["macs"].min()), max(singles["macs"].max(), ranking["macs"].max())
+    low, high = min(singles["macs"].min(), pairs["macs"].min()), max(singles["macs"].max(), pairs["macs"].max())
     _ticks(axes, low, high)
-    floor = 100 * min(singles["low"].min(), ranking["accuracy"].min())
-    top = 100 * max(oracle["accuracy"].max(), ranking["accuracy"].max())
+    floor = 100 * min(singles["low"].min(), pairs["accuracy"].min())
+    top = 100 * max(oracle["accuracy"].max(), pairs["accuracy"].max())
     axes.set(xlim=(low / 1.3, high * 1.3), ylim=(floor - 0.09 * (top - floor), top + 0.05 * (top - floor)))
     axes.set(xlabel="multiply-accumulates per image (millions), logarithmic", ylabel="test accuracy (%)")
     axes.grid(color=GREY, alpha=0.18, linewidth=0.6)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 TABLES = ("results", "networks", "complementarity", "in_sample", "curves", "chains")
-"""Read from every search; `ranking` and `choice` are made here."""
+"""Read from every search; `ranking`, `pairs` and `choice` are made here."""
 
 
 def choose_cascade(
@@ -56,7 +56,9 @@ def choose_cascade(
         asked = f"the target of {facts[0]['target']:.4f}" if objective == "target_accuracy" else f"a budget of {facts[0]['budget']} MACs"
         raise MetannError(f"no pair meets {asked} on validation in every seed; ask for less, or add networks to the configuration")
     choice = chosen_rows(tables["results"], ranking, search, objective)
-    tables |= {"ranking": ranking, "choice": choice}
+    # every pair at its best accuracy, whatever the objective is: what the figures compare
+    pairs = rank_pairs(tables["results"], tables["complementarity"], tables["networks"], search, "accuracy")
+    tables |= {"ranking": ranking, "pairs": pairs, "choice": choice}
     kept: dict[str, Any] = {key: facts[0].get(key) for key in ("dataset", "digest", "class_names", "networks", "grid", "budget")}
     kept |= {"run": output.resolve().name, "confidence": facts[0]["confidence"], "target": [found["target"] for found in facts]}
     kept |= {"seeds": [int(seed) for seed in choice["seed"]], "search": search, "objective": objective, "code": code}
