@@ -24,7 +24,7 @@ from metann.mnn.combination import combine_answers, log_odds_added
 from metann.mnn.single import combine_one
 from metann.networks.weights import build_unfilled, fill, load_state, read_header, save_weights
 from metann.objectives import class_probabilities
-from metann.training import exact_arithmetic
+from metann.training import CPU_BATCH, exact_arithmetic, in_pieces
 
 KIND = "meta neural network"
 _KEPT = ("architecture", "settings", "num_classes", "channels", "image_size", "class_names", "mean", "std", "dataset", "digest")
@@ -122,7 +122,7 @@ class MetaNeuralNetwork(nn.Module):
         device = self._place.device
         with torch.inference_mode(), exact_arithmetic(device):
             pixels_NCHW = normalise(images_NCHW.to(device), self._mean, self._std)
-            switch_NK = class_probabilities(self.switch(pixels_NCHW)).float()
+            switch_NK = class_probabilities(_logits(self.switch, pixels_NCHW)).float()
             alone = len(images_NCHW) == 1 and self.rule.switch_temperature is None
             p_NK, active_NK, macs_N = self._one(pixels_NCHW, switch_NK) if alone else self._many(pixels_NCHW, switch_NK.cpu().numpy())
         return Answer(torch.tensor(p_NK, dtype=torch.float64), torch.tensor(active_NK), torch.tensor(macs_N))
@@ -175,7 +175,7 @@ class MetaNeuralNetwork(nn.Module):
         if (expert := self._expert_of[c]) is None:
             return torch.from_numpy(switch_NK[image_M, c].astype(np.float64)).to(pixels_NCHW.device)
         mine = pixels_NCHW if len(image_M) == len(pixels_NCHW) else pixels_NCHW[torch.from_numpy(image_M).to(pixels_NCHW.device)]
-        return class_probabilities(expert(mine))[:, c]
+        return class_probabilities(_logits(expert, mine))[:, c]
 
     def save(self, path: Path | str) -> None:
         """Write everything into one safetensors file, whole or not at all."""
@@ -221,3 +221,9 @@ class MetaNeuralNetwork(nn.Module):
         network = cls(build_unfilled(header), experts, Rule(**rule), header)
         fill(network, load_state(path), path, f"a meta neural network of {header['architecture']}")
         return network
+
+
+def _logits(network: nn.Module, pixels_NCHW: Tensor) -> Tensor:
+    if len(pixels_NCHW) <= CPU_BATCH:
+        return network(pixels_NCHW)
+    return torch.cat([network(piece) for piece in in_pieces(pixels_NCHW, pixels_NCHW.device)])
