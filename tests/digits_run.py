@@ -23,7 +23,7 @@ def checkout(folder: Path, source: Path = ROOT) -> Path:
     Two runs that are compared need the same code: give the first one's folder as `source` of the second.
     """
     folder.mkdir(parents=True)
-    for name in ("metann", "rules", "envs", "slurm"):
+    for name in ("metann", "rules", "envs", "slurm", "profiles"):
         shutil.copytree(source / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(source / "Snakefile", folder / "Snakefile")
     config = yaml.safe_load((ROOT / "presets/digits.yaml").read_text()) | {"figures": ["heatmap"]}
@@ -67,13 +67,20 @@ def undisturbed(base: Path) -> Path:
 
 
 def fingerprint(folder: Path) -> dict[str, str]:
-    """Path below the run -> digest of what must not depend on where, when and how often interrupted it was made."""
+    """Path below the run -> digest of what must not depend on where, when and how often interrupted it was made.
+
+    Hidden files are left out: what a killed process was writing has a hidden name.
+    """
     found = {}
     for path in sorted((folder / RUN).rglob("*")):
-        if path.is_file() and path.suffix not in DIFFERENT_EVERY_TIME:
+        if path.suffix in DIFFERENT_EVERY_TIME or path.name.startswith(".") or not path.is_file():
+            continue
+        try:
             content = path.read_bytes()
-            if path.suffix == ".csv":
-                with path.open(newline="") as file:
-                    content = repr([{**row, "seconds": None} for row in csv.DictReader(file)]).encode()
-            found[str(path.relative_to(folder / RUN))] = hashlib.sha256(content).hexdigest()
+        except FileNotFoundError:  # a run that goes on removes outputs of failed jobs
+            continue
+        if path.suffix == ".csv":
+            rows = csv.DictReader(content.decode().splitlines())
+            content = repr([{**row, "seconds": None} for row in rows]).encode()
+        found[str(path.relative_to(folder / RUN))] = hashlib.sha256(content).hexdigest()
     return found
