@@ -23,17 +23,17 @@ app = App(
 
 
 def stages() -> dict[str, str]:
-    """Stage name -> first line of its docstring, read from metann/stages without importing it."""
+    """Stage name -> its docstring above the parameters, read from metann/stages without importing it."""
     found = {}
     for path in sorted((PACKAGE / "stages").glob("[!_]*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef) and node.name == path.stem:
-                found[path.stem] = (ast.get_docstring(node) or "").split("\n")[0]
+                found[path.stem] = (ast.get_docstring(node) or "").split("\nParameters\n")[0]
     return found
 
 
-for _stage in stages():
-    app.command(f"metann.stages.{_stage}:{_stage}", name=_stage.replace("_", "-"))
+for _stage, _help in stages().items():
+    app.command(f"metann.stages.{_stage}:{_stage}", name=_stage.replace("_", "-"), help=_help)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
