@@ -7,10 +7,12 @@ from collections.abc import Sequence
 
 import cyclopts
 from cyclopts import App, Parameter
+from pydantic import ValidationError
 
 from metann import __version__
 from metann.errors import MetannError
 from metann.registry import PACKAGE
+from metann.sections import first_problem
 
 app = App(
     name="metann",
@@ -46,11 +48,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except MetannError as error:
         _fail(str(error))
     except cyclopts.CycloptsError as error:
-        _fail(" ".join(str(error).split()))
+        _fail(_problem(error))
     except MemoryError:
         _fail("out of memory; ask for more (mem_mb) or use a smaller batch_size")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _problem(error: cyclopts.CycloptsError) -> str:
+    """What is wrong with the command line; a section's problem in the words of a configuration."""
+    if isinstance(error.__cause__, ValidationError):
+        return first_problem(error.__cause__, getattr(error.argument, "name", "").lstrip("-"))
+    return " ".join(str(error).split())
 
 
 def _fail(message: str) -> None:

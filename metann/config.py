@@ -156,6 +156,10 @@ class ExpertSection(TrainingSection):
     """Experts trained by one process; changes no result."""
 
 
+# Types of settings as the architectures write them; a float may be written as 1.
+_SETTING_TYPES: dict[str, Any] = {"int": int, "float": int | float, "bool": bool, "str": str}
+
+
 class NetworkSection(Section):
     """One network: trained here, read from weights, or given as a table of probabilities."""
 
@@ -188,9 +192,12 @@ class NetworkSection(Section):
             if self.architecture not in registry.architectures():
                 raise unknown("architecture", self.architecture, registry.architectures(), "metann/networks/")
             known = registry.architecture_settings(self.architecture)
-            for key in self.settings:
+            for key, value in self.settings.items():
                 if key not in known:
                     raise MetannError(f"unknown setting {key!r} of {self.architecture}; known: {one_of(known) or 'none'}")
+                wanted = _SETTING_TYPES.get(known[key])
+                if wanted and (not isinstance(value, wanted) or isinstance(value, bool) != (wanted is bool)):
+                    raise MetannError(f"setting {key} = {value!r} of {self.architecture} is not of type {known[key]}")
         return self
 
     @property

@@ -64,10 +64,11 @@ def architectures() -> dict[str, str]:
 
 
 @cache
-def architecture_settings(architecture: str) -> tuple[str, ...]:
-    """Names of the settings that an architecture takes: keyword-only arguments of its family's `build`."""
+def architecture_settings(architecture: str) -> dict[str, str]:
+    """Settings that an architecture takes, and their types as written: keyword-only arguments of its family's `build`."""
     build = _function(PACKAGE / "networks" / f"{architectures()[architecture]}.py", "build")
-    return tuple(argument.arg for argument in build.args.kwonlyargs) if build else ()
+    arguments = build.args.kwonlyargs if build else []
+    return {argument.arg: ast.unparse(argument.annotation) if argument.annotation else "" for argument in arguments}
 
 
 @cache

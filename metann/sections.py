@@ -15,7 +15,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True)
 
 
-def _first_line(error: ValidationError, prefix: str) -> str:
+def first_problem(error: ValidationError, prefix: str = "") -> str:
     """The first problem of a pydantic error as one line: key, what was given, what is wrong."""
     problem = error.errors(include_url=False)[0]
     location = [part for part in (*prefix.split("."), *map(str, problem["loc"])) if part]
@@ -57,7 +57,7 @@ def read_section(section: type[Model], values: Any, prefix: str = "") -> Model:
     try:
         return section.model_validate(values)
     except ValidationError as error:
-        text = _first_line(error, prefix)
+        text = first_problem(error, prefix)
         problem = error.errors(include_url=False)[0]
         if problem["type"] == "extra_forbidden":
             text += f"; known: {one_of(_known_keys(section, problem['loc']))}"

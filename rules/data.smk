@@ -12,7 +12,8 @@ rule prepare_data:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        data=flags("data", run.data),
+        # A function, because braces in a path would be taken for wildcards.
+        data=lambda wildcards: flags("data", run.data),
         output=lambda wildcards, output: folder(output.info),
         code=code("prepare_data", f"metann.data.{run.data.name}"),
     message:

@@ -48,6 +48,7 @@ def train_network(
 
     from metann.data.folds import fold_of
     from metann.data.prepared import read_prepared
+    from metann.errors import MetannError
     from metann.networks import build
     from metann.networks.weights import pretrained, save_weights
     from metann.objectives import Classification
@@ -76,6 +77,8 @@ def train_network(
         "versions": versions(),
     }
     if fold is not None:
+        if not 0 <= fold < folds:
+            raise MetannError(f"fold {fold} is not in 0 .. {folds - 1}; give another --fold, or more --folds")
         header |= {"fold": fold, "folds": folds}
     if network.weights is not None:
         module, found = pretrained(network.architecture, network.weights, header)
