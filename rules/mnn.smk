@@ -12,10 +12,16 @@ switch_functions = [SwitchFunction.parse(text) for text in run.mnn.switch_functi
 thresholds = [
     SwitchFunction(name="threshold", parameters=(t,)) for t in run.mnn.test_thresholds
 ]
-class_groups = [
-    range(first, min(first + run.expert.classes_per_job, n_classes))
-    for first in range(0, n_classes, run.expert.classes_per_job)
-]
+# A rule's outputs are fixed, so there is one rule for each group of classes. Groups of one are a wildcard instead: Snakemake
+# compares every file that it looks for with the outputs of every rule, which takes minutes for 1,000 rules.
+class_groups = (
+    [["{c}"]]
+    if run.expert.classes_per_job == 1
+    else [
+        range(first, min(first + run.expert.classes_per_job, n_classes))
+        for first in range(0, n_classes, run.expert.classes_per_job)
+    ]
+)
 # Snakemake does not run a job again for an output that nobody asks for. The results ask for one file that is named after
 # all cells, instead of for every cell, which would fill the screen.
 cells_digest = short_digest(function.slug for function in thresholds + switch_functions)
@@ -30,10 +36,10 @@ EXPERT_FILES = (
 
 wildcard_constraints:
     dataset_threshold=one_of(dataset_thresholds),
+    c=r"\d+",
 
 
-# A rule's outputs are fixed, so there is one rule for each group of `expert.classes_per_job` classes. `classes` takes
-# `output` because Snakemake does not compare params that derive from it: another grouping trains nothing again.
+# `classes` takes `output` because Snakemake does not compare params that derive from it: another grouping trains nothing again.
 for group in class_groups:
 
     rule:
@@ -60,7 +66,9 @@ for group in class_groups:
             runtime=lambda wildcards, attempt: 120 * attempt,
             gpu=gpus(run.expert),
         params:
-            classes=lambda wildcards, output, group=group: list(group),
+            classes=lambda wildcards, output, group=group: [
+                str(c).format(c=wildcards.get("c")) for c in group
+            ],
             selection=lambda wildcards, input: [
                 f"--selection={path}" for path in [*input.get("selection", [])]
             ],
