@@ -15,17 +15,22 @@ import time
 from pathlib import Path
 
 import yaml
+from _report import machine
 
 ROOT = Path(__file__).parent.parent
 CASES = ["10x10x1", "100x10x1", "1000x11x10", "1000x11x1"]
 
 
-def config(classes: int, thresholds: int, classes_per_job: int) -> dict:
+def config(thresholds: int, classes_per_job: int) -> dict:
     return {
         "run": "dag",
         "data": {"name": "image_folder", "root": "photos"},
         "networks": {"switch": {"architecture": "small_cnn"}},
-        "mnn": {"controls": [], "dataset_thresholds": [round((i + 1) / 1000, 3) for i in range(thresholds)], "test_thresholds": [0, 0.5, 1]},
+        "mnn": {
+            "controls": [],
+            "dataset_thresholds": [round((i + 1) / 1000, 3) for i in range(thresholds)],
+            "test_thresholds": [0, 0.5, 1],
+        },
         "expert": {"classes_per_job": classes_per_job},
         "figures": ["heatmap"],
     }
@@ -38,8 +43,9 @@ def measure(case: str, repeats: int) -> tuple[int, int, float, float]:
         folder = Path(place)
         for c in range(classes):
             (folder / f"photos/class_{c:04}").mkdir(parents=True)
-        (folder / "config.yaml").write_text(yaml.safe_dump(config(classes, thresholds, classes_per_job)))
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--configfile", "config.yaml", "-n", "-q", "rules"]
+        (folder / "config.yaml").write_text(yaml.safe_dump(config(thresholds, classes_per_job)))
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+        command += ["--configfile", "config.yaml", "--dry-run", "--quiet", "rules"]
         seconds = []
         for _ in range(repeats):
             start = time.perf_counter()
@@ -55,6 +61,7 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", default=CASES)
     parser.add_argument("--repeats", type=int, default=1)
     arguments = parser.parse_args()
+    print(machine("snakemake"))
     print("classes x thresholds x classes per job | expert jobs | all jobs | dry run, s | peak MB so far")
     for case in arguments.cases:
         experts, jobs, seconds, memory = measure(case, arguments.repeats)
