@@ -73,16 +73,17 @@ def sides(network: MetaNeuralNetwork, everyone: MetaNeuralNetwork, batches: list
         ready.append((pixels_NCHW, [(network.experts[str(c)], pixels_NCHW[index]) for c, index in rows[-1].items()]))
 
     def networks() -> None:
-        with torch.inference_mode():
-            for pixels_NCHW, parts in ready:
-                network.switch(pixels_NCHW)
-                last = [expert(part) for expert, part in parts]
-        if last and last[-1].is_cuda:
+        for pixels_NCHW, parts in ready:
+            with torch.inference_mode():
+                last = network.switch(pixels_NCHW)
+                for expert, part in parts:
+                    last = expert(part)
+        if last.is_cuda:
             torch.cuda.synchronize()
 
     def answers() -> None:
-        with torch.inference_mode():
-            for images_NCHW, asked in zip(batches, rows, strict=True):
+        for images_NCHW, asked in zip(batches, rows, strict=True):
+            with torch.inference_mode():
                 pixels_NCHW = normalise(images_NCHW, mean, std)
                 class_probabilities(network.switch(pixels_NCHW)).cpu()
                 for c, index in asked.items():

@@ -125,9 +125,9 @@ class MetaNeuralNetwork(nn.Module):
             switch_NK = class_probabilities(_logits(self.switch, pixels_NCHW)).float()
             alone = len(images_NCHW) == 1 and self.rule.switch_temperature is None
             p_NK, active_NK, macs_N = self._one(pixels_NCHW, switch_NK) if alone else self._many(pixels_NCHW, switch_NK.cpu().numpy())
-        return Answer(torch.tensor(p_NK, dtype=torch.float64), torch.tensor(active_NK), torch.tensor(macs_N))
+        return Answer(*map(torch.from_numpy, (p_NK, active_NK, macs_N)))
 
-    def _one(self, pixels_1CHW: Tensor, switch_1K: Tensor) -> tuple[list, list, list]:
+    def _one(self, pixels_1CHW: Tensor, switch_1K: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """One image, in plain floats: beside a small network the calls of array libraries would take longer than the network."""
         (switch_K,) = switch_1K.tolist()
         if self.function.name == "threshold":
@@ -141,7 +141,7 @@ class MetaNeuralNetwork(nn.Module):
             answers[c] = switch_K[c] if expert is None else class_probabilities(expert(pixels_1CHW)).tolist()[0][c]
         p_K = combine_one(switch_K, answers, rule=self.rule.combine, added_K=self._added)
         macs = self.macs + sum(self.macs for c in active if self._expert_of[c] is not None)
-        return [p_K], [[c in answers for c in range(len(p_K))]], [macs]
+        return np.array([p_K]), np.array([[c in answers for c in range(len(p_K))]]), np.array([macs])
 
     def _many(self, pixels_NCHW: Tensor, raw_NK: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         switch_NK = raw_NK.astype(np.float64)
