@@ -66,6 +66,11 @@ def test_round_trip(file: Path, module: nn.Module) -> None:
     assert all(parameter.requires_grad for parameter in found.parameters())
 
 
+def test_who_may_read_a_table_may_read_the_weights(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+    assert file.stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 def test_same_weights_same_bytes(file: Path, module: nn.Module, tmp_path: Path) -> None:
     other = tmp_path / "other.safetensors"
     strided = build("resnet20").to(memory_format=torch.channels_last)

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -79,11 +79,8 @@ def save_weights(path: Path, weights: nn.Module | Mapping[str, Tensor], header: 
     # Tensors of a file may not share memory or be strided (channels_last is).
     state = {key: tensor.detach().to("cpu", copy=True).contiguous() for key, tensor in state.items()}
     text = json.dumps(dict(header), sort_keys=True, allow_nan=False)
-    with atomic(Path(path)) as temporary:
-        try:
-            save_file(state, temporary, metadata={"metann": text})
-        except SafetensorError as error:
-            raise MetannError(f"cannot write {path}: {error}; free space or permission is needed in {Path(path).parent}") from error
+    with atomic(Path(path)) as temporary:  # not save_file, whose files only their owner may read
+        temporary.write_bytes(save(state, metadata={"metann": text}))
 
 
 def _open(path: Path) -> Any:
