@@ -165,3 +165,17 @@ def test_where_auto_means_a_gpu(monkeypatch: pytest.MonkeyPatch, environment: di
     assert workflow.gpus(TrainingSection(device="auto"), there) == int(there)
     assert workflow.gpus(TrainingSection(device="cuda"), there) == 1
     assert workflow.gpus(TrainingSection(device="cpu"), there) == 0
+
+
+@pytest.mark.slow
+def test_a_training_job_says_which_device_it_has(tmp_path: Path) -> None:
+    from digits_networks import prepared
+
+    words = ["train-network", "--name=s", "--network.architecture=small_cnn", "--network.settings.width=4", "--training.epochs=1"]
+    words += ["--training.device=auto", f"--data={prepared(tmp_path / 'data')}", "--seed=0", f"--output={tmp_path / 'out'}"]
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("CUDA", "SLURM"))}
+    environment = kept | {"METANN_GPUS": "0", "METANN_LOCKS": str(tmp_path / "locks")}
+    done = subprocess.run([sys.executable, "-m", "metann", *words], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == "GPU 0 (of 0)"
+    assert (tmp_path / "locks/gpu_0.lock").exists()
