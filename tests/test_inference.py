@@ -65,7 +65,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run on digits, as the workflow leaves it. At 0.30 the experts of some classes may have nothing to learn."""
     run = tmp_path_factory.mktemp("runs") / "digits"
     data = digits_networks.prepared(run / "data")
-    weights = digits_networks.switch(data, run / "networks/switch/seed_0", training=digits_networks.training(epochs=4))
+    weights = digits_networks.switch(data, run / "networks/switch/seed_0", training=digits_networks.training(epochs=8))
     digits_networks.exported(data, weights)
     for threshold in THRESHOLDS:
         digits_networks.experts(data, weights, run / f"experts/seed_0/dataset_threshold_{threshold:.2f}", list(range(10)), threshold)

@@ -29,7 +29,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def switch(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    weights = digits_networks.switch(data, tmp_path_factory.mktemp("switch"))
+    weights = digits_networks.switch(data, tmp_path_factory.mktemp("switch"), training=digits_networks.training(epochs=8))
     digits_networks.exported(data, weights)
     return weights
 
@@ -169,6 +169,8 @@ def test_out_of_fold_probabilities_select_training_images_only(data: Path, switc
     write_probabilities(tmp_path / "oof.parquet", replace(unseen, p_NK=p_NK[shuffled], **columns))
     folder = digits_networks.experts(data, switch, tmp_path / "e", [4], 0.3, selection=tmp_path / "oof.parquet") / "class_4"
     facts = json.loads((folder / "expert_set.json").read_text())
+    assert facts["size"] > 0
+    assert facts["composition"] != np.bincount(unseen.label[unseen.p_NK[:, 4] >= 0.3], minlength=10).tolist()
     assert facts["composition"] == np.bincount(unseen.label[p_NK[:, 4].astype(np.float64) >= 0.3], minlength=10).tolist()
     val = own.select("val")
     assert facts["val_composition"] == np.bincount(val.label[val.p_NK[:, 4].astype(np.float64) >= 0.3], minlength=10).tolist()
