@@ -140,7 +140,9 @@ def test_twenty_kills_change_no_byte(reference: Path, tmp_path: Path) -> None:
     assert fingerprint(folder) == expected
     finished = victim.finished()
     finished.pop("all")
-    assert finished == STEPS, "what has ended well is never run again"
+    assert not finished - Counter(STEPS), "what has ended well is never run again"
+    # A head that is killed between noting a job's end and saying so leaves no line; the next call does not run the job.
+    assert (Counter(STEPS) - finished).total() <= sum(kind != "job" for kind in kinds)
     assert "Nothing to be done" in run(folder, "--dry-run").stdout
 
 
