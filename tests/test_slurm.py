@@ -75,7 +75,15 @@ def faults_running(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.fixture(scope="module")
-def faults(faults_running: tuple[Path, subprocess.Popen]) -> tuple[Path, str]:
+def finished(faults_running: object, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001
+    """The digits run on the cluster. Not to be changed."""
+    folder = checkout(tmp_path_factory.mktemp("slurm") / "metann project", undisturbed(tmp_path_factory.getbasetemp()))
+    run(folder, *PROFILE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def faults(faults_running: tuple[Path, subprocess.Popen], finished: Path) -> tuple[Path, str]:  # noqa: ARG001 - runs meanwhile
     """Folder and output of the workflow of faults, ended."""
     folder, head = faults_running
     assert head.wait(400) == 0, (folder / "output").read_text()
@@ -124,14 +132,6 @@ def test_a_gpu_request_lands_on_a_gpu(faults: tuple[Path, str]) -> None:
     folder, _ = faults
     assert re.fullmatch(r"\d+\n", (folder / "on_gpu.txt").read_text())
     assert (folder / "flaky.txt").read_text().strip() in ("", "NoDevFiles"), "no GPU for a job that did not ask for one"
-
-
-@pytest.fixture(scope="module")
-def finished(faults_running: object, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001
-    """The digits run on the cluster. Not to be changed."""
-    folder = checkout(tmp_path_factory.mktemp("slurm") / "metann project", undisturbed(tmp_path_factory.getbasetemp()))
-    run(folder, *PROFILE)
-    return folder
 
 
 def test_two_nodes_make_the_same_bytes_as_one_machine(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
