@@ -106,16 +106,13 @@ def left_over(folder: Path) -> list[psutil.Process]:
     return found
 
 
-def test_twenty_kills_change_no_byte(reference: Path, tmp_path: Path) -> None:
-    rng = random.Random(20)
-    expected = fingerprint(reference)
-    folder = checkout(tmp_path / "killed", reference)
-    # A kill waits for its share of the run to be done, so the moments span it, and then for a random time.
-    moments = [(number * 10 // KILLS, rng.uniform(0, 2.5)) for number in range(KILLS)]
-    kinds = rng.sample(["job"] * (KILLS - 7) + ["head"] * 4 + ["everything"] * 3, KILLS)
-    victim, struck = Victim(folder, expected), []
+def one_run(folder: Path, expected: dict[str, str], kinds: list[str], rng: random.Random) -> int:
+    """A run that is killed at most once for each of `kinds`; how often it was, before it ended whole and right."""
+    victim, struck = Victim(folder, expected), 0
     try:
-        for (step, delay), kind in zip(moments, kinds, strict=True):
+        for number, kind in enumerate(kinds):
+            # A kill waits for its share of the run to be done, so that the moments span it, and then for a random time.
+            step, delay = number * 10 // len(kinds), rng.uniform(0, 2)
             end = time.monotonic() + 120
             while victim.head.poll() is None and not (victim.finished().total() >= step and victim.jobs()):
                 assert time.monotonic() < end, "the run stands still"
@@ -127,23 +124,32 @@ def test_twenty_kills_change_no_byte(reference: Path, tmp_path: Path) -> None:
                 second = run(folder, "--cores", 2, check=False)
                 assert second.returncode
                 assert "--unlock" in second.stdout
-            struck.append((kind, victim.finished().total()))
             victim.kill(kind, rng)
             victim.check_files()
+            struck += 1
         assert victim.head.wait(180) == 0, (folder / f"output_{victim.outputs}").read_text()
     finally:
         if victim.head.poll() is None:
             os.killpg(victim.head.pid, signal.SIGKILL)
             victim.head.wait()
         psutil.wait_procs(left_over(folder), timeout=60)
-    assert len(struck) == KILLS, struck
     assert fingerprint(folder) == expected
     finished = victim.finished()
     finished.pop("all")
-    assert not finished - Counter(STEPS), "what has ended well is never run again"
-    # A head that is killed between noting a job's end and saying so leaves no line; the next call does not run the job.
-    assert (Counter(STEPS) - finished).total() <= sum(kind != "job" for kind in kinds)
+    assert finished == STEPS, "what has ended well is never run again"
     assert "Nothing to be done" in run(folder, "--dry-run").stdout
+    return struck
+
+
+def test_twenty_kills_change_no_byte(reference: Path, tmp_path: Path) -> None:
+    rng = random.Random(20)
+    kinds = rng.sample(["job"] * (KILLS - 7) + ["head"] * 4 + ["everything"] * 3, KILLS)
+    runs = 0
+    while kinds:  # a quick machine may end a run before all of its kills
+        runs += 1
+        struck = one_run(checkout(tmp_path / f"killed_{runs}", reference), fingerprint(reference), kinds, rng)
+        assert struck, "a run ended before its first kill"
+        kinds = kinds[struck:]
 
 
 # --- the disk -------------------------------------------------------------------------------------------------
