@@ -119,31 +119,35 @@ class MetaNeuralNetwork(nn.Module):
         if not isinstance(images_NCHW, Tensor) or images_NCHW.dtype != torch.uint8 or images_NCHW.shape[1:] != self._shape:
             found = f"{getattr(images_NCHW, 'dtype', type(images_NCHW).__name__)} of shape {tuple(getattr(images_NCHW, 'shape', ()))}"
             raise MetannError(f"images are {found}; needed: a tensor of torch.uint8 of shape (N, {', '.join(map(str, self._shape))})")
-        device = self._place.device
+        device = self._buffers["_place"].device  # as an attribute it would take longer
         with torch.inference_mode(), exact_arithmetic(device):
             pixels_NCHW = normalise(images_NCHW.to(device), self._mean, self._std)
-            switch_NK = class_probabilities(_logits(self.switch, pixels_NCHW)).float()
             alone = len(images_NCHW) == 1 and self.rule.switch_temperature is None
-            p_NK, active_NK, macs_N = self._one(pixels_NCHW, switch_NK) if alone else self._many(pixels_NCHW, switch_NK.cpu().numpy())
-        return Answer(*map(torch.from_numpy, (p_NK, active_NK, macs_N)))
+            p_NK, active_NK, macs_N = self._one(pixels_NCHW) if alone else self._many(pixels_NCHW)
+        return Answer(torch.from_numpy(p_NK), torch.from_numpy(active_NK), torch.from_numpy(macs_N))
 
-    def _one(self, pixels_1CHW: Tensor, switch_1K: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _one(self, pixels_1CHW: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """One image, in plain floats: beside a small network the calls of array libraries would take longer than the network."""
-        (switch_K,) = switch_1K.tolist()
+        (switch_K,) = class_probabilities(self._modules["switch"](pixels_1CHW)).float().tolist()
         if self.function.name == "threshold":
-            active = [c for c, p in enumerate(switch_K) if p >= self.function.parameters[0]]
+            (least,) = self.function.parameters
+            active = [c for c, p in enumerate(switch_K) if p >= least]
         else:
             length = int(prefix_lengths(self.function.name, self.function.parameters, [switch_K])[0])
             active = sorted(range(len(switch_K)), key=switch_K.__getitem__, reverse=True)[:length]  # a stable sort: ties by class
-        answers = {}
+        answers, macs, asked_K = {}, self.macs, [False] * len(switch_K)
         for c in active:
-            expert = self._expert_of[c]
-            answers[c] = switch_K[c] if expert is None else class_probabilities(expert(pixels_1CHW)).tolist()[0][c]
+            asked_K[c] = True
+            if (expert := self._expert_of[c]) is None:
+                answers[c] = switch_K[c]
+            else:
+                answers[c] = class_probabilities(expert(pixels_1CHW)).tolist()[0][c]
+                macs += self.macs
         p_K = combine_one(switch_K, answers, rule=self.rule.combine, added_K=self._added)
-        macs = self.macs + sum(self.macs for c in active if self._expert_of[c] is not None)
-        return np.array([p_K]), np.array([[c in answers for c in range(len(p_K))]]), np.array([macs])
+        return np.array([p_K]), np.array([asked_K]), np.array([macs])
 
-    def _many(self, pixels_NCHW: Tensor, raw_NK: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _many(self, pixels_NCHW: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        raw_NK = class_probabilities(_logits(self.switch, pixels_NCHW)).float().cpu().numpy()
         switch_NK = raw_NK.astype(np.float64)
         if self.rule.switch_temperature is not None:
             switch_NK = apply_temperature(raw_NK, self.rule.switch_temperature).astype(np.float32).astype(np.float64)
