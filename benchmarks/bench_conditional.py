@@ -23,10 +23,10 @@ import torch
 from torch import Tensor, nn
 
 from metann.data.augmentation import normalise
+from metann.forward import start_torch
 from metann.inference import MetaNeuralNetwork, Rule
 from metann.networks import build
 from metann.objectives import class_probabilities
-from metann.training import start_torch
 
 CLASSES, SINGLES = 10, 64
 SHAPES = {"small_cnn": (1, 28)}  # the demo's; other networks get colour images of 32 pixels

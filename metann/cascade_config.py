@@ -8,9 +8,8 @@ from pydantic import Field, field_validator, model_validator
 from metann import registry
 from metann.errors import MetannError, unknown
 from metann.files import read_json
-from metann.sections import Section, read_section
+from metann.sections import Positive, Section, read_section
 
-Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 

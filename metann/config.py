@@ -15,13 +15,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from metann import registry
 from metann.cascade_config import CascadeSection
 from metann.errors import MetannError, one_of, unknown
-from metann.sections import Section, read_section
+from metann.sections import NonNegative, Positive, Section, read_section
 from metann.thresholds import expand_thresholds, format_threshold
+from metann.training_config import ExpertSection, TrainingSection
 
-Positive = Annotated[int, Field(ge=1)]
-NonNegative = Annotated[int, Field(ge=0)]
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
 Thresholds = Annotated[tuple[float, ...], BeforeValidator(expand_thresholds)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
 
@@ -104,56 +101,6 @@ class DataSection(Section):
         if name not in registry.datasets():
             raise unknown("dataset", name, registry.datasets(), "metann/data/")
         return name
-
-
-class TrainingSection(Section):
-    """One run of the training loop. The published recipe is SGD with Nesterov momentum and a one-cycle rate."""
-
-    epochs: Positive = 8
-    """Passes over the training images."""
-    batch_size: Positive = 128
-    """Images of one step."""
-    learning_rate: Rate = 0.2
-    """The peak of the schedule."""
-    momentum: Fraction = 0.9
-    """Nesterov momentum of SGD; 0 = none."""
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5e-4
-    """L2 penalty in every step, as torch's SGD applies it."""
-    schedule: Literal["one_cycle", "trapezoid", "cosine", "constant"] = "one_cycle"
-    """Course of the learning rate."""
-    crop_padding: NonNegative = 2
-    """Pixels of reflected border for random crops; 0 = no crop."""
-    flip: bool = True
-    """Mirror half of the images left-right."""
-    label_smoothing: Fraction = 0.0
-    """Share of the target that is spread over all classes."""
-    ema: Fraction = 0.0
-    """Decay per step of an exponential moving average of the weights; 0 = off."""
-    early_stop: NonNegative = 0
-    """Stop after this many epochs without a better validation accuracy; 0 = never."""
-    compile: bool = False
-    """Use torch.compile; on CUDA only."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to compute; auto takes CUDA where it is."""
-    threads: Positive = 1
-    """Torch threads of one job; more jobs at once beat more threads."""
-
-
-class ExpertSection(TrainingSection):
-    """The training of the experts, and what they start from."""
-
-    epochs: Positive = 4
-    """Passes over the expert's images."""
-    learning_rate: Rate = 0.05
-    """The peak of the schedule; lower than the switch's, whose weights are refined."""
-    start: Literal["switch", "scratch"] = "switch"
-    """Fine-tune the switch's weights, or begin anew."""
-    sampler: Literal["uniform", "hard"] = "uniform"
-    """Hard: draw images by their loss in the previous epoch."""
-    train: Literal["all", "head"] = "all"
-    """Head: last block and classifier only."""
-    classes_per_job: Positive = 5
-    """Experts trained by one process; changes no result."""
 
 
 # Types of settings as the architectures write them; a float may be written as 1.

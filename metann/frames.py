@@ -14,9 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from metann.columns import to_arrow
-from metann.errors import MetannError
 from metann.files import atomic
-from metann.tables import CURE, open_sealed, seal
+from metann.sealed import read_sealed, seal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,13 +63,7 @@ def read_arrow(path: Path, kind: str) -> tuple[pa.Table, dict[str, Any]]:
     Raises:
         MetannError: missing, truncated or foreign file, another kind, another schema version, or changed since it was written.
     """
-    try:
-        arrow = pq.ParquetFile(path).read()  # read_table takes five times as long for a small file
-    except FileNotFoundError:
-        raise MetannError(f"no table {path}; run the stage that makes it, or check the path") from None
-    except (OSError, pa.ArrowException) as error:
-        raise MetannError(f"{path} is not a whole Parquet file ({str(error).splitlines()[0]}); {CURE}") from None
-    return arrow, open_sealed(path, arrow, kind, SCHEMA_VERSION)
+    return read_sealed(path, kind, SCHEMA_VERSION)
 
 
 def read_frame(path: Path, kind: str) -> "pd.DataFrame":

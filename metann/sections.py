@@ -1,11 +1,14 @@
 """Sections of a configuration in general: reading with one-line errors, and writing as command-line flags."""
 
 from collections.abc import Collection
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from metann.errors import MetannError, one_of
+
+Positive = Annotated[int, Field(ge=1)]
+NonNegative = Annotated[int, Field(ge=0)]
 
 
 class Section(BaseModel):

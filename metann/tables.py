@@ -5,8 +5,7 @@ that nothing is ever read from a path. `sample_id` is the key of every join.
 """
 
 import hashlib
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,14 +17,13 @@ import pyarrow.parquet as pq
 from metann.columns import to_arrow, to_dictionary, to_numpy
 from metann.errors import MetannError
 from metann.files import atomic
+from metann.sealed import CURE, read_sealed, seal
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SPLITS = ("train", "val", "test")
 SCHEMA_VERSION = 1
-_META = b"metann"
-CURE = "delete it and run snakemake again"
 
 
 @dataclass(frozen=True)
@@ -95,47 +93,6 @@ def digest_of(*arrays: np.ndarray) -> str:
     return digest.hexdigest()[:16]
 
 
-def _content_digest(arrow: pa.Table, metadata: Mapping[str, Any]) -> str:
-    """16 hex digits over what a table holds and says of itself, however Parquet stores it."""
-    digest = hashlib.blake2b(json.dumps(dict(metadata), sort_keys=True).encode(), digest_size=8)
-    for name, column in zip(arrow.column_names, arrow.columns, strict=True):
-        digest.update(f"{name} {column.type}".encode())
-        values = column.cast(pa.uint8()) if pa.types.is_boolean(column.type) else column
-        if values.null_count or not pa.types.is_primitive(values.type):
-            digest.update(repr(values.to_pylist()).encode())
-            continue
-        width = values.type.bit_width // 8  # pyarrow's to_numpy would import pandas
-        for chunk in values.chunks:
-            digest.update(memoryview(chunk.buffers()[1])[chunk.offset * width : (chunk.offset + len(chunk)) * width])
-    return digest.hexdigest()
-
-
-def seal(arrow: pa.Table, metadata: Mapping[str, Any]) -> pa.Table:
-    """The table with its description, and a digest of both as `content`."""
-    plain = {key: value for key, value in metadata.items() if key != "content"}
-    described = json.dumps(plain | {"content": _content_digest(arrow, plain)}, sort_keys=True)
-    return arrow.replace_schema_metadata({_META: described.encode()})
-
-
-def open_sealed(path: Path, arrow: pa.Table, kind: str, schema: int) -> dict[str, Any]:
-    """What a table read from `path` says of itself, without the seal.
-
-    Raises:
-        MetannError: not ours, of another kind or schema, or changed since it was sealed.
-    """
-    raw = (arrow.schema.metadata or {}).get(_META)
-    try:
-        metadata = json.loads(raw) if raw else {}
-    except json.JSONDecodeError:
-        metadata = {}
-    if metadata.get("kind") != kind or metadata.get("schema") != schema:
-        found = f"kind {metadata['kind']!r}, schema {metadata.get('schema')}" if "kind" in metadata else "no metann metadata"
-        raise MetannError(f"{path} is not a metann table of kind {kind!r} and schema {schema} ({found}); {CURE}")
-    if metadata.pop("content", None) != _content_digest(arrow, metadata):
-        raise MetannError(f"{path} was changed after metann wrote it; {CURE}")
-    return metadata
-
-
 def _to_arrow(table: Samples) -> pa.Table:
     columns: dict[str, pa.Array] = {
         "sample_id": to_arrow(np.asarray(table.sample_id, np.int32)),
@@ -184,7 +141,7 @@ def read_samples(path: Path) -> Samples:
         MetannError: missing, truncated or foreign file, wrong schema, or a failed check (ids, splits, labels).
     """
     path = Path(path)
-    columns, metadata = _read(path, "samples")
+    columns, metadata = _columns(path, "samples")
     return _checked(path, Samples(*_keys(path, columns), metadata), None)
 
 
@@ -196,7 +153,7 @@ def read_probabilities(path: Path, split: str | None = None) -> Probabilities:
             NaN, or rows that do not sum to 1 within 1e-4. One line that names the file.
     """
     path = Path(path)
-    columns, metadata = _read(path, "probabilities")
+    columns, metadata = _columns(path, "probabilities")
     classes = sorted((name for name in columns if name.startswith("p_")), key=lambda name: int(name[2:]))
     if classes != [f"p_{k}" for k in range(len(classes))] or len(classes) < 2 or "log_partition" not in columns:
         raise MetannError(f"{path}: columns {one_line(columns)} are not p_0 .. p_K-1 and log_partition; {CURE}")
@@ -209,7 +166,7 @@ def read_probabilities(path: Path, split: str | None = None) -> Probabilities:
 def read_expert_probabilities(path: Path, split: str | None = None) -> ExpertProbabilities:
     """Read one expert's probabilities; errors as in `read_probabilities`."""
     path = Path(path)
-    columns, metadata = _read(path, "expert_probabilities")
+    columns, metadata = _columns(path, "expert_probabilities")
     table = ExpertProbabilities(*_keys(path, columns), metadata, expert_probability=_numbers(path, columns, "expert_probability"))
     return _checked(path, table, split)
 
@@ -220,14 +177,9 @@ def one_line(names: Iterable[str]) -> str:
     return "[" + ", ".join(names[:6]) + (", ..." if len(names) > 6 else "") + "]"
 
 
-def _read(path: Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    try:
-        arrow = pq.ParquetFile(path, memory_map=True).read()  # read_table imports pandas
-    except FileNotFoundError:
-        raise MetannError(f"no table {path}; run the stage that makes it, or check the path") from None
-    except (OSError, pa.ArrowException) as error:
-        raise MetannError(f"{path} is not a whole Parquet file ({str(error).splitlines()[0]}); {CURE}") from None
-    return {name: arrow.column(name) for name in arrow.column_names}, open_sealed(path, arrow, kind, SCHEMA_VERSION)
+def _columns(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    arrow, metadata = read_sealed(path, kind, SCHEMA_VERSION)
+    return {name: arrow.column(name) for name in arrow.column_names}, metadata
 
 
 def _numbers(path: Path, columns: dict[str, Any], name: str) -> np.ndarray:

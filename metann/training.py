@@ -1,15 +1,12 @@
-"""The one training loop, and the one inference loop.
+"""The one training loop.
 
 Images live as uint8 on the device; every batch is cropped, flipped and normalised there at once. Each epoch draws from
 a generator seeded by (seed parts, epoch), so a resumed run needs no generator state and ends with the same weights.
 N images, C channels, H x W pixels, K classes.
 """
 
-import contextlib
 import copy
-import ctypes
 import hashlib
-import io
 import json
 import math
 import time
@@ -22,16 +19,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from metann.checkpoint import State
 from metann.config import TrainingSection
 from metann.data.augmentation import normalise, random_crop, random_flip
-from metann.devices import take_gpu
 from metann.errors import MetannError
-from metann.files import atomic, write_text
+from metann.files import write_text
+from metann.forward import Normalisation, autocast, infer
 from metann.optimizer import Average, Sgd
 from metann.seeds import derive_seed
-
-INFERENCE_BATCH = 500
-CPU_BATCH = 100  # the activations of more images leave a core's cache: half the speed for a small network
 
 
 class Objective(Protocol):
@@ -71,38 +66,6 @@ class LabelledImages:
         return len(self.labels_N)
 
 
-@dataclass(frozen=True)
-class Normalisation:
-    """Mean and standard deviation per channel of pixel values / 255."""
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-
-def start_torch(device: str, threads: int) -> torch.device:
-    """Set threads and determinism of this process and choose its device ('auto', 'cpu' or 'cuda'), one GPU to a process.
-
-    Raises:
-        MetannError: CUDA is asked for and not there.
-    """
-    torch.set_num_threads(threads)
-    if device != "cpu":
-        take_gpu()  # torch looks for devices when it is first asked for one, not when it is imported
-    if device == "cuda" and not torch.cuda.is_available():
-        raise MetannError("device is 'cuda' but torch finds no CUDA device; use 'auto' or 'cpu'")
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.benchmark = False
-    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def _keep_freed_memory() -> None:
-    """Have glibc reuse large blocks instead of giving each back: the kernel's fresh pages cost a small network 15 % of its training."""
-    with contextlib.suppress(OSError, TypeError, AttributeError):  # another C library
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
-        mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD
-
-
 def rate_factor(schedule: str, step: int, steps: int) -> float:
     """Learning rate as a share of its peak, at `step` in 0 .. steps - 1.
 
@@ -126,87 +89,6 @@ def batches(order_N: Tensor, batch_size: int) -> Iterator[Tensor]:
     if len(pieces) > 1 and len(pieces[-1]) == 1:
         pieces[-2:] = [torch.cat(pieces[-2:])]
     return iter(pieces)
-
-
-def _autocast(device: torch.device) -> Any:
-    # bf16 only on CUDA: on a CPU its speed and its rounding differ from machine to machine.
-    return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else contextlib.nullcontext()
-
-
-def exact_arithmetic(device: torch.device) -> Any:
-    """A context in which a forward pass is float32 on CUDA too, where convolutions would otherwise be rounded to 10 bits (TF32)."""
-    if device.type != "cuda":
-        return contextlib.nullcontext()
-    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
-
-
-def infer(module: nn.Module, images_NCHW: Tensor, normalisation: Normalisation, *, exact: bool = True) -> Tensor:
-    """(N, K) float32 logits on the CPU, in eval mode and in the order of the images (uint8, any device).
-
-    Args:
-        exact: compute in float32 everywhere. False allows bf16 on CUDA, whose logits have steps of 1/16 around 10: enough to
-            compare epochs, too coarse for probabilities that thresholds are held against.
-    """
-    device = next(module.parameters()).device
-    module.eval()
-    with torch.inference_mode(), exact_arithmetic(device) if exact else _autocast(device):
-        pieces = [
-            module(normalise(batch.to(device, non_blocking=True), normalisation.mean, normalisation.std)).float()
-            for batch in in_pieces(images_NCHW, device)
-        ]
-    return torch.cat(pieces).cpu()
-
-
-def in_pieces(images_NCHW: Tensor, device: torch.device) -> tuple[Tensor, ...]:
-    """A batch as the batches that a network on `device` answers fastest."""
-    return images_NCHW.split(CPU_BATCH if device.type == "cpu" else INFERENCE_BATCH)
-
-
-@dataclass
-class _State:
-    """Everything that a resumed run needs."""
-
-    module: nn.Module
-    optimizer: Sgd
-    average: Average | None
-    history: list[dict[str, float]]
-    best: dict[str, Tensor] | None
-    train_losses_N: Tensor
-
-    def save(self, path: Path, key: str) -> None:
-        content = {
-            "key": key,
-            "module": self.module.state_dict(),
-            "velocity": self.optimizer.velocity,
-            "average": self.average.module.state_dict() if self.average else None,
-            "history": self.history,
-            "best": self.best,
-            "train_losses_N": self.train_losses_N,
-        }
-        buffer = io.BytesIO()  # torch's own writer reports a full disk as an internal error
-        torch.save(content, buffer)
-        with atomic(path) as temporary:
-            temporary.write_bytes(buffer.getbuffer())
-
-    def load(self, path: Path, key: str, device: torch.device) -> bool:
-        try:
-            content = torch.load(path, map_location=device, weights_only=True)
-        except FileNotFoundError:
-            return False
-        except Exception as error:  # torch.load raises many kinds; whatever it is, training anew is right
-            print(f"checkpoint {path} cannot be read ({type(error).__name__}); training starts anew")
-            return False
-        if not isinstance(content, dict) or content.get("key") != key:
-            print(f"checkpoint {path} is of other settings, data or code; training starts anew")
-            return False
-        self.module.load_state_dict(content["module"])
-        self.optimizer.velocity = content["velocity"]
-        if self.average:
-            self.average.module.load_state_dict(content["average"])
-            self.average.steps = 1  # not the first step any more
-        self.history, self.best, self.train_losses_N = content["history"], content["best"], content["train_losses_N"]
-        print(f"resuming after epoch {len(self.history)}")
-        return True
 
 
 def train(
@@ -249,7 +131,7 @@ def train(
     trained = list(module.parameters()) if parameters is None else parameters
     frozen = _freeze(module, trained)
     average = Average(module, settings.ema) if settings.ema else None
-    state = _State(
+    state = State(
         module, Sgd(trained, settings.momentum, settings.weight_decay), average, [], None, torch.ones(len(train_set), device=device)
     )
     checkpoint = folder / "checkpoint.pt"
@@ -303,7 +185,7 @@ def _epoch(
     normalisation: Normalisation,
     objective: Objective,
     settings: TrainingSection,
-    state: _State,
+    state: State,
     generator: torch.Generator,
     hard: bool,
 ) -> dict[str, float]:
@@ -323,7 +205,7 @@ def _epoch(
             images = random_crop(images, settings.crop_padding, generator)
         if settings.flip:
             images = random_flip(images, generator)
-        with _autocast(device):
+        with autocast(device):
             logits = forward(normalise(images, normalisation.mean, normalisation.std))
         losses = objective.losses(logits, labels)
         losses.mean().backward()

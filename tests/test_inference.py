@@ -18,6 +18,7 @@ from PIL import Image
 
 from metann.data.prepared import read_prepared
 from metann.errors import MetannError
+from metann.forward import CPU_BATCH
 from metann.frames import read_arrow
 from metann.inference import MetaNeuralNetwork, Rule
 from metann.mnn import RULES, apply_expert_temperature, apply_temperature, combine, prefix_lengths, prefix_mask
@@ -27,7 +28,6 @@ from metann.networks import build
 from metann.stages.collect_results import collect_results
 from metann.stages.evaluate_mnn import evaluate_mnn
 from metann.tables import read_expert_probabilities, read_probabilities, write_probabilities
-from metann.training import CPU_BATCH
 
 THRESHOLDS = (0.1, 0.3)
 FUNCTIONS = [

@@ -21,6 +21,8 @@ LAYERS = [
         "cascade_config",
         "sections",
         "columns",
+        "sealed",
+        "training_config",
         "tables",
         "frames",
         "provenance",
@@ -29,6 +31,8 @@ LAYERS = [
     },
     {"data", "networks", "objectives", "expert_sets"},
     {
+        "forward",
+        "checkpoint",
         "training",
         "optimizer",
         "mnn",

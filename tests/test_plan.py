@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import yaml
 from conftest import ROOT, metann, snakemake
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from metann.config import Config
 from metann.errors import MetannError
 from metann.plan import Interruptions, Job, Times, disturbed_seconds, forecast, run_jobs, schedule, tails, useful_devices
+from metann.plan.measured import measured_times
 from metann.sections import read_section
-from metann.stages.plan import clock, measured_times
+from metann.stages.plan import clock
 
 
 @st.composite
@@ -56,6 +57,7 @@ def test_grahams_bounds(jobs: list[Job], devices: int) -> None:
 
 
 @given(graphs())
+@example([Job("beside", 1), Job("no time", 0), Job("after it", 1, 0, (1,))])  # a moment's job needs a device too
 def test_more_than_the_useful_devices_change_nothing(jobs: list[Job]) -> None:
     enough = max(useful_devices(jobs), *(job.devices for job in jobs), 1)
     chain = tails(jobs, np.array([job.seconds for job in jobs])).max()

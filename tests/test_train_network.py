@@ -15,10 +15,10 @@ from metann.config import NetworkSection
 from metann.data.folds import fold_of
 from metann.data.prepared import read_prepared
 from metann.errors import MetannError
+from metann.forward import Normalisation, infer
 from metann.networks import build
 from metann.networks.weights import load_weights, read_header, save_weights
 from metann.seeds import derive_seed
-from metann.training import Normalisation, infer
 
 
 @pytest.fixture(scope="module")

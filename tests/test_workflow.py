@@ -177,7 +177,7 @@ def test_a_changed_comment_runs_nothing(project: Path, path: str) -> None:
 
 
 def test_changed_code_in_training_runs_everything_after_it(project: Path) -> None:
-    with edited(project / "metann/training.py", "INFERENCE_BATCH = 500", "INFERENCE_BATCH = 400"):
+    with edited(project / "metann/forward.py", "INFERENCE_BATCH = 500", "INFERENCE_BATCH = 400"):
         jobs = planned(project, "--configfile", "presets/digits.yaml")
     assert set(jobs) == {"train_network", "export_probabilities", "train_expert", "evaluate_mnn", "collect_results", "draw_figure"}
 

@@ -17,8 +17,8 @@ from metann.cascade.rows import first_argmax
 from metann.cascade.rule import asks_next, next_wins, score_of
 from metann.cost import count_macs
 from metann.errors import MetannError
+from metann.forward import Normalisation, infer
 from metann.networks.weights import load_weights
-from metann.training import Normalisation, infer
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,12 +19,12 @@ from metann.config import SwitchFunction
 from metann.cost import count_macs
 from metann.data.augmentation import normalise
 from metann.errors import MetannError
+from metann.forward import CPU_BATCH, exact_arithmetic, in_pieces
 from metann.mnn import apply_expert_temperature, apply_temperature, prefix_lengths, prefix_mask
 from metann.mnn.combination import combine_answers, log_odds_added
 from metann.mnn.single import combine_one
 from metann.networks.weights import build_unfilled, fill, load_state, read_header, save_weights
 from metann.objectives import class_probabilities
-from metann.training import CPU_BATCH, exact_arithmetic, in_pieces
 
 KIND = "meta neural network"
 _KEPT = ("architecture", "settings", "num_classes", "channels", "image_size", "class_names", "mean", "std", "dataset", "digest")

@@ -36,13 +36,15 @@ class Schedule:
     Attributes:
         start_J, end_J: seconds after the beginning.
         makespan: the end of the last job.
-        device_seconds: devices held, summed over jobs.
+        device_seconds: seconds times devices held, summed over jobs.
+        peak: most devices held at once; a job of no length holds its own for that moment.
     """
 
     start_J: np.ndarray
     end_J: np.ndarray
     makespan: float
     device_seconds: float
+    peak: int
 
 
 def on_fewer(jobs: Sequence[Job], devices: int) -> list[Job]:
@@ -97,7 +99,7 @@ def schedule(jobs: Sequence[Job], devices: int, seconds_J: np.ndarray | None = N
     ready: dict[int, list[tuple[float, int]]] = {job.devices: [] for job in jobs}
     running: list[tuple[float, int]] = []
     start_J, end_J = np.zeros(len(jobs)), np.zeros(len(jobs))
-    free, now = devices, 0.0
+    free, now, peak = devices, 0.0, 0
 
     def add(index: int) -> None:
         heapq.heappush(ready[jobs[index].devices], (-tail_J[index], index))
@@ -112,6 +114,7 @@ def schedule(jobs: Sequence[Job], devices: int, seconds_J: np.ndarray | None = N
             start_J[index], end_J[index] = now, now + seconds_J[index]
             free -= width
             heapq.heappush(running, (end_J[index], index))
+        peak = max(peak, devices - free)
         if not running:
             break
         now = running[0][0]
@@ -123,15 +126,9 @@ def schedule(jobs: Sequence[Job], devices: int, seconds_J: np.ndarray | None = N
                 if not waiting[child]:
                     add(child)
     widths_J = np.array([job.devices for job in jobs], float)
-    return Schedule(start_J, end_J, float(end_J.max(initial=0)), float(widths_J @ (end_J - start_J)))
+    return Schedule(start_J, end_J, float(end_J.max(initial=0)), float(widths_J @ (end_J - start_J)), peak)
 
 
 def useful_devices(jobs: Sequence[Job]) -> int:
     """More devices than this change nothing: those held when every job starts as soon as its parents have ended."""
-    plan = schedule(jobs, max(sum(job.devices for job in jobs), 1))
-    events = sorted(
-        [(end, -job.devices) for job, end in zip(jobs, plan.end_J, strict=True)]
-        + [(start, job.devices) for job, start in zip(jobs, plan.start_J, strict=True)]
-    )
-    held = np.cumsum([width for _, width in events])
-    return max(int(held.max(initial=0)), 1)
+    return max(schedule(jobs, max(sum(job.devices for job in jobs), 1)).peak, 1)

@@ -46,12 +46,12 @@ def export_probabilities(
     from metann.data.folds import fold_of
     from metann.data.prepared import read_prepared
     from metann.errors import MetannError
+    from metann.forward import Normalisation, infer, start_torch
     from metann.networks.weights import load_weights
     from metann.objectives import class_probabilities
     from metann.provenance import versions
     from metann.seeds import derive_seed
     from metann.tables import Probabilities, write_probabilities
-    from metann.training import Normalisation, infer, start_torch
 
     target = start_torch(device, threads)
     prepared = read_prepared(data)

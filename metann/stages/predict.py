@@ -50,8 +50,8 @@ def predict(
     """
     from json import dumps
 
+    from metann.forward import start_torch
     from metann.inference import MetaNeuralNetwork
-    from metann.training import start_torch
 
     paths = _find(images)
     target = start_torch(device, threads)

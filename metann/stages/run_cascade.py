@@ -101,8 +101,8 @@ def _run(*, data: Path, output: Path, split: str, limit: int | None, batch_size:
     from metann.energy import find_meter
     from metann.errors import MetannError
     from metann.files import write_json, write_text
+    from metann.forward import start_torch
     from metann.frames import write_frame
-    from metann.training import start_torch
 
     if batch_size < 1 or (limit is not None and limit < 1):
         raise MetannError(f"batch size {batch_size}, limit {limit}: both must be at least 1")

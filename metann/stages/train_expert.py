@@ -57,14 +57,16 @@ def train_expert(
     from metann.errors import MetannError
     from metann.expert_sets import active, describe
     from metann.files import write_json
+    from metann.forward import Normalisation, infer, start_torch
     from metann.networks import build
     from metann.networks.weights import head_parameters, load_weights, save_weights
     from metann.objectives import OneClass, class_probabilities
     from metann.provenance import versions
+    from metann.sealed import CURE
     from metann.seeds import derive_seed
-    from metann.tables import CURE, ExpertProbabilities, align, digest_of, read_probabilities, write_expert_probabilities
+    from metann.tables import ExpertProbabilities, align, digest_of, read_probabilities, write_expert_probabilities
     from metann.thresholds import parse_threshold
-    from metann.training import LabelledImages, Normalisation, infer, start_torch, train, write_history
+    from metann.training import LabelledImages, train, write_history
 
     dataset_threshold = parse_threshold(dataset_threshold)
     device = start_torch(expert.device, expert.threads)

@@ -49,12 +49,13 @@ def train_network(
     from metann.data.folds import fold_of
     from metann.data.prepared import read_prepared
     from metann.errors import MetannError
+    from metann.forward import Normalisation, start_torch
     from metann.networks import build
     from metann.networks.weights import pretrained, save_weights
     from metann.objectives import Classification
     from metann.provenance import versions
     from metann.seeds import derive_seed
-    from metann.training import LabelledImages, Normalisation, start_torch, train, write_history
+    from metann.training import LabelledImages, train, write_history
 
     device = start_torch(training.device, training.threads)
     prepared = read_prepared(data)
