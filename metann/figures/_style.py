@@ -31,7 +31,7 @@ BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
     "#D55E00",
     "#CC79A7",
 )
-GREY = "#666666"
+GREY, LIGHT_GREY = "#666666", "#f0f0f0"
 
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -99,35 +99,31 @@ def no_figure(title: str, why: str) -> Figure:
 
 
 def heat(axes: Axes, values: np.ndarray, colours: str, norm: Normalize, texts: np.ndarray | None = None, fontsize: float = 7) -> Any:
-    """Cells of colour, the first row on top, cell (i, j) centred at x = j, y = i; texts black on light and white on dark cells.
+    """Cells of colour, the first row on top, cell (i, j) centred at x = j + 0.5, y = i + 0.5; light grey where the norm has no colour.
 
     Returns:
         The mesh, for a colour bar.
     """
-    rows, columns = values.shape
-    line = {"edgecolor": "white", "linewidth": 0.4} if columns < 80 else {}
-    mesh = axes.pcolormesh(np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5, values, cmap=colours, norm=norm, **line)
-    mesh.set_rasterized(values.size > 2500)  # an SVG with thousands of cells is slow everywhere
-    axes.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
-    axes.spines[["left", "bottom"]].set_visible(False)
+    import seaborn as sns  # here, because figures without cells are drawn sooner without it
+
+    sns.heatmap(
+        values,
+        ax=axes,
+        cmap=mpl.colormaps[colours].with_extremes(bad=LIGHT_GREY),
+        norm=norm,
+        cbar=False,
+        annot=texts,
+        fmt="",
+        # Out of the layout: a text lies inside its cell, and measuring hundreds of them takes seconds.
+        annot_kws={"fontsize": fontsize, "in_layout": False, "zorder": 6},
+        linewidths=0.4 if values.shape[1] < 80 else 0,
+        xticklabels=False,
+        yticklabels=False,
+        rasterized=values.size > 2500,  # an SVG with thousands of cells is slow everywhere
+    )
+    axes.set_facecolor(LIGHT_GREY)
     axes.tick_params(length=2)
-    if texts is not None:
-        light = mesh.cmap(norm(np.ma.masked_invalid(values)))[..., :3] @ [0.299, 0.587, 0.114]
-        light[~np.isfinite(values)] = 1
-        for i, j in np.ndindex(rows, columns):
-            # Out of the layout: a text lies inside its cell, and measuring hundreds of them takes seconds.
-            axes.text(
-                j,
-                i,
-                texts[i, j],
-                in_layout=False,
-                ha="center",
-                va="center",
-                fontsize=fontsize,
-                color="black" if light[i, j] > 0.5 else "white",
-                zorder=6,
-            )
-    return mesh
+    return axes.collections[-1]
 
 
 def frame_cell(axes: Axes, row: float, column: float, dashed: bool = False) -> None:
@@ -135,7 +131,7 @@ def frame_cell(axes: Axes, row: float, column: float, dashed: bool = False) -> N
     inset = 0.04 if dashed else 0.0
     axes.add_patch(
         Rectangle(
-            (column - 0.5 + inset, row - 0.5 + inset),
+            (column + inset, row + inset),
             1 - 2 * inset,
             1 - 2 * inset,
             fill=False,

@@ -49,7 +49,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
         frame_cell(axes, *np.unravel_index(np.nanargmax(values), values.shape))
         axes.set_title(title)
         places = np.arange(len(names))
-        axes.set_xticks(places, list(map(short, names)), rotation=90, fontsize=7.5)
-        axes.set_yticks(places, list(map(short, names)), fontsize=7.5)
+        axes.set_xticks(places + 0.5, list(map(short, names)), rotation=90, fontsize=7.5)
+        axes.set_yticks(places + 0.5, list(map(short, names)), fontsize=7.5)
         axes.set(xlabel="second network" if colours == "RdBu" else "", ylabel="first network" if colours == "RdBu" else "")
     return figure

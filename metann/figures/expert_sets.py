@@ -48,17 +48,16 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
         mine = sets[sets["dataset_threshold"] == threshold]
         images = mine.pivot_table(index="class", columns="true_class", values="images", aggfunc="mean").reindex(range(classes)).to_numpy()
         texts = np.vectorize(_text)(images) if classes <= 12 else None
-        mesh = heat(axes, np.where(images > 0, images, np.nan), "cividis", norm, texts, 5.5 if classes > 8 else 6.5)
-        axes.set_facecolor("#f0f0f0")
+        mesh = heat(axes, images, "cividis", norm, texts, 5.5 if classes > 8 else 6.5)
         size = mine.drop_duplicates(["seed", "class"])["size"].mean()
         mark = " (chosen)" if len(chosen) and threshold == chosen.iloc[0] and len(every) > 1 else ""
         axes.set_title(f"dataset threshold {format_threshold(threshold)}{mark}\n{size:,.0f} images per expert", fontsize=8)
         for untrained in mine.loc[mine["state"] != "trained", "class"].unique():
-            row = Rectangle((-0.5, untrained - 0.5), classes, 1, fill=False, hatch="////", edgecolor=GREY, linewidth=0, alpha=0.8)
+            row = Rectangle((0, untrained), classes, 1, fill=False, hatch="////", edgecolor=GREY, linewidth=0, alpha=0.8)
             axes.add_patch(row)
         places = np.arange(0, classes, step)
-        axes.set_yticks(places, [_short(names[i]) for i in places], fontsize=7)
-        axes.set_xticks(places, [_short(names[i]) for i in places], rotation=90, fontsize=7)
+        axes.set_yticks(places + 0.5, [_short(names[i]) for i in places], fontsize=7)
+        axes.set_xticks(places + 0.5, [_short(names[i]) for i in places], rotation=90, fontsize=7)
         axes.tick_params(labelbottom=place + columns >= len(shown), left=place % columns == 0, bottom=place + columns >= len(shown))
         if place % columns == 0:
             axes.set_ylabel("expert")
