@@ -68,6 +68,8 @@ def _text(gain: float, decimals: int) -> str:
 def _tick(axes: Axes, grid: pd.DataFrame) -> None:
     step = -(-grid.shape[1] // 45)  # about 45 labels have room
     places = np.arange(0, grid.shape[1], step)
-    axes.set_xticks(places + 0.5, [format_threshold(grid.columns[i]) for i in places], rotation=90 if grid.shape[1] > 12 else 0, fontsize=7.5)
+    axes.set_xticks(
+        places + 0.5, [format_threshold(grid.columns[i]) for i in places], rotation=90 if grid.shape[1] > 12 else 0, fontsize=7.5
+    )
     axes.set_yticks(np.arange(len(grid)) + 0.5, [format_threshold(threshold) for threshold in grid.index], fontsize=7.5)
     axes.set(xlabel="test threshold", ylabel="dataset threshold")
