@@ -8,6 +8,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from metann.figures._style import BLUE, GREY, VERMILION, new_figure, styled
 
 STEPS = (1, 10, 60, 600, 3600, 6 * 3600, 86400, 7 * 86400, 30 * 86400, 365 * 86400)
+BETWEEN = (2, 5, 20, 30, 120, 300, 1200, 1800, 2 * 3600, 12 * 3600, 2 * 86400, 4 * 86400, 14 * 86400, 90 * 86400, 180 * 86400)
 
 
 def _duration(seconds: float) -> str:
@@ -45,7 +46,9 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     axes.set(xscale="log", yscale="log", xlabel="devices", xlim=(devices[0] / 1.4, devices[-1] * 1.9))
     low, high = min(plan.attrs["shortest"], seconds.min()), max(seconds.max(), plan["makespan_high"].max())
     axes.set_ylim(low / 1.6, high * 1.8)
-    axes.set_yticks([step for step in STEPS if low / 1.6 <= step <= high * 1.8] or [float(np.sqrt(low * high))])
+    wide = [step for step in STEPS if low / 1.6 <= step <= high * 1.8]
+    ticks = wide if len(wide) > 2 else [step for step in sorted(STEPS + BETWEEN) if low / 1.6 <= step <= high * 1.8]
+    axes.set_yticks(ticks or [float(np.sqrt(low * high))])
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _duration(value)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else ""))
