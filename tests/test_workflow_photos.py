@@ -1,26 +1,32 @@
-"""Bring your own photos: three classes of odd-sized pictures run through the whole workflow by configuration alone."""
+"""Bring your own photos: pictures run through the whole workflow by configuration alone, also with the networks of the large presets."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import snakemake
+from conftest import ROOT, snakemake
 from PIL import Image
 
 pytestmark = pytest.mark.slow
 
 
-def test_three_classes_of_odd_sized_photos(tmp_path: Path) -> None:
+def write_photos(root: Path, names: Sequence[str], smallest: int, largest: int) -> None:
+    """Twenty noisy pictures of a colour for each name, of odd sizes."""
     rng = np.random.default_rng(0)
-    for c, name in enumerate(["apple", "pear tree", "zebra's"]):
-        folder = tmp_path / "my photos" / name
+    for c, name in enumerate(names):
+        folder = root / name
         folder.mkdir(parents=True)
         for i in range(20):
-            height, width = rng.integers(9, 40, 2)
+            height, width = rng.integers(smallest, largest, 2)
             pixels = rng.integers(0, 60, (height, width, 3)) + np.eye(3, dtype=int)[c] * 150
             Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i}.png")
+
+
+def test_three_classes_of_odd_sized_photos(tmp_path: Path) -> None:
+    write_photos(tmp_path / "my photos", ["apple", "pear tree", "zebra's"], 9, 40)
     config = {
         "run": "photos",
         "data": {"name": "image_folder", "root": "my photos", "image_size": 16},
@@ -37,3 +43,23 @@ def test_three_classes_of_odd_sized_photos(tmp_path: Path) -> None:
     assert set(results["n"]) == {12, 5}
     assert "zebra's" in (tmp_path / "results/photos/summary.md").read_text()
     assert (tmp_path / "results/photos/figures/heatmap.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize("preset", ["cifar10-gpu", "paper"])
+def test_presets_for_a_gpu_on_a_cpu(tmp_path: Path, preset: str) -> None:
+    """Everything as it stands in the preset, but for one seed, one epoch, one dataset threshold, and other images."""
+    write_photos(tmp_path / "photos", ["red", "green", "blue"], 20, 40)
+    config = yaml.safe_load((ROOT / f"presets/{preset}.yaml").read_text())
+    config |= {"seeds": [0], "data": {"name": "image_folder", "root": "photos"}, "figures": ["heatmap"]}
+    for network in config["networks"].values():
+        network.get("training", {}).pop("epochs", None)
+    for section in ("training", "expert"):
+        config[section] |= {"epochs": 1, "device": "cpu"}
+    config["mnn"]["dataset_thresholds"] = [0.2]
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(config))
+    snakemake("--cores", 2, "--configfile", "tiny.yaml", cwd=tmp_path)
+    results = pd.read_parquet(tmp_path / f"results/{preset}/results.parquet")
+    assert set(results["seed"]) == {0}
+    assert results.query("switch_function == 'threshold'")["test_threshold"].nunique() > 20
+    assert "longer" in (tmp_path / f"results/{preset}/summary.md").read_text()
+    assert (tmp_path / f"results/{preset}/figures/heatmap.png").stat().st_size > 5000
