@@ -1,5 +1,6 @@
 """The training loop: what it learns, that it repeats itself, and that a killed run ends as if nothing had happened."""
 
+import gc
 import math
 import platform
 import signal
@@ -357,3 +358,19 @@ def test_freed_memory_is_used_again() -> None:
     """
     faults = int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
     assert faults < 2_000  # one round of the work alone touches 5,859 pages
+
+
+def test_training_leaves_no_tensors_to_the_garbage_collector(tmp_path: Path) -> None:
+    """A job of the command line lets it rest; batches that wait for it would fill a GPU."""
+    run(tmp_path / "warm", epochs=1)
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        run(tmp_path / "run", epochs=2, ema=0.9)
+        gc.collect()
+        assert not [found for found in gc.garbage if isinstance(found, torch.Tensor) and found.ndim == 4 and len(found) == 16]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
