@@ -158,7 +158,7 @@ class MnnSection(Section):
 
     switch: str = "switch"
     """A name of `networks`."""
-    controls: tuple[str, ...] = ("wide",)
+    controls: tuple[str, ...] = ("longer", "wide")
     """Names of `networks` that are compared at their cost."""
     dataset_thresholds: Thresholds = (0.05, 0.1, 0.2)
     """An expert learns from the images whose probability for its class reaches this."""
@@ -206,6 +206,7 @@ class Config(Section):
     data: DataSection = DataSection()
     networks: dict[Name, NetworkSection] = {
         "switch": NetworkSection(architecture="small_cnn", settings={"width": 16, "depth": 3}),
+        "longer": NetworkSection(architecture="small_cnn", settings={"width": 16, "depth": 3}, training={"epochs": 12}),
         "wide": NetworkSection(architecture="small_cnn", settings={"width": 24, "depth": 3}),
     }
     training: TrainingSection = TrainingSection()

@@ -18,7 +18,7 @@ BAD = [
     ("oracle as score", {"scores": ["oracle"]}, "reported as a bound"),
     ("no score", {"scores": []}, "at least 1"),
     ("unknown key", {"thresholds": [1]}, "unknown key 'cascade.thresholds'; known: batch_size"),
-    ("unknown network", {"networks": ["switch", "tiny"]}, r"unknown network \(in cascade.networks\) 'tiny'; known: switch, wide"),
+    ("unknown network", {"networks": ["switch", "tiny"]}, r"unknown network \(in cascade.networks\) 'tiny'; known: longer, switch, wide"),
     ("unknown pair", {"pairs": [["switch", "tiny"]]}, r"in cascade.pairs\) 'tiny'"),
     ("pair of one", {"pairs": [["switch", "switch"]]}, "cannot be both networks"),
     ("pair of three", {"pairs": [["switch", "wide", "switch"]]}, "cascade.pairs"),
@@ -52,7 +52,7 @@ def test_bad_values_are_one_line(what: str, values: dict[str, Any], says: str) -
 
 def test_all_networks_take_part_unless_named() -> None:
     run = read_section(Config, {"cascade": {}})
-    assert run.cascade.network_names(list(run.networks)) == ["switch", "wide"]
+    assert run.cascade.network_names(list(run.networks)) == ["switch", "longer", "wide"]
     assert CascadeSection(networks=("b", "a")).network_names(["a", "b", "c"]) == ["b", "a"]
 
 

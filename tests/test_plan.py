@@ -168,7 +168,11 @@ def test_hopeless_interruptions_are_one_line() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "changes", [{}, {"mnn": {"probabilities": "out_of_fold", "folds": 3, "dataset_thresholds": [0.1, 0.2, 0.3]}, "seeds": [0, 4]}]
+    "changes",
+    [
+        {},
+        {"mnn": {"controls": ["wide"], "probabilities": "out_of_fold", "folds": 3, "dataset_thresholds": [0.1, 0.2, 0.3]}, "seeds": [0, 4]},
+    ],
 )
 def test_the_graph_has_the_jobs_of_the_workflow(tmp_path: Path, changes: dict) -> None:
     config = yaml.safe_load((ROOT / "presets/digits.yaml").read_text()) | changes
