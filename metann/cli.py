@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if arguments is None:
         # A short process: looking through torch's modules for garbage while they are imported and again at the end takes 0.5 s of 1.8 s.
         gc.set_threshold(100_000, 50, 1_000)
-        atexit.register(gc.freeze)
+        atexit.register(_end)
     try:
         app(sys.argv[1:] if arguments is None else list(arguments))
     except MetannError as error:
@@ -59,6 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail("out of memory; ask for more (mem_mb) or use a smaller batch_size")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _end() -> None:
+    """Leave torch's modules to the operating system."""
+    if "triton" not in sys.modules:  # it would take them for leaks, and say so at length
+        gc.freeze()
 
 
 def _problem(error: cyclopts.CycloptsError) -> str:
