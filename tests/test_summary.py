@@ -41,17 +41,17 @@ def chosen(gains: list[float], half: float = 0.01, **columns: object) -> pd.Data
 )
 def test_verdict_follows_the_interval(gains: list[float], word: str) -> None:
     text = verdict(chosen(gains), 0.95)
-    assert text.startswith(f"**{word}.**")
+    assert text.startswith(f"**{word} against the switch alone.**")
     assert "2.20 x the multiply-accumulates" in text
     assert points(np.mean(gains)) in text
 
 
 def test_verdict_needs_the_exact_test_where_it_can_speak() -> None:
-    assert verdict(chosen([0.02], mcnemar_p=0.06), 0.95).startswith("**No evidence of a gain.**")
-    assert verdict(chosen([0.01] * 6), 0.95).startswith("**Evidence of a gain.**")
-    assert verdict(chosen([0.01] * 6), 0.99).startswith("**Evidence of a gain.**")  # 6 seeds cannot reach 0.01
-    assert verdict(chosen([*[0.1] * 7, -0.004]), 0.95).startswith("**Evidence of a gain.**")
-    assert verdict(chosen([0.1, 0.11, 0.1, 0.11, 0.1, -0.01]), 0.95).startswith("**No evidence of a gain.**")
+    assert verdict(chosen([0.02], mcnemar_p=0.06), 0.95).startswith("**No evidence of a gain against the switch alone.**")
+    assert verdict(chosen([0.01] * 6), 0.95).startswith("**Evidence of a gain against the switch alone.**")
+    assert verdict(chosen([0.01] * 6), 0.99).startswith("**Evidence of a gain against the switch alone.**")  # 6 seeds cannot reach 0.01
+    assert verdict(chosen([*[0.1] * 7, -0.004]), 0.95).startswith("**Evidence of a gain against the switch alone.**")
+    assert verdict(chosen([0.1, 0.11, 0.1, 0.11, 0.1, -0.01]), 0.95).startswith("**No evidence of a gain against the switch alone.**")
 
 
 def test_verdict_over_seeds_says_what_the_test_can_say() -> None:
@@ -68,7 +68,7 @@ def test_verdict_without_experts_or_macs() -> None:
 
 def test_planted_gain_is_found(tmp_path: Path) -> None:
     text = summary_of(tmp_path, skill=1.0)
-    assert paragraph(text).startswith("**Evidence of a gain.**")
+    assert paragraph(text).startswith("**Evidence of a gain against the switch alone.**")
     assert "No evidence" not in text
     gain = float(re.search(r"([+-]\d+\.\d+) points", text)[1])
     assert gain > 3
@@ -76,13 +76,15 @@ def test_planted_gain_is_found(tmp_path: Path) -> None:
 
 def test_null_experts_give_no_evidence_of_a_gain(tmp_path: Path) -> None:
     text = summary_of(tmp_path, skill=0.0, test=3000)
-    assert paragraph(text).startswith(("**No evidence of a gain.**", "**Evidence of a loss.**"))
+    assert paragraph(text).startswith(
+        ("**No evidence of a gain against the switch alone.**", "**Evidence of a loss against the switch alone.**")
+    )
     assert "**Evidence of a gain" not in text
 
 
 def test_harmful_experts_are_not_asked(tmp_path: Path) -> None:
     text = summary_of(tmp_path, skill=-1.0)
-    assert paragraph(text).startswith("**No evidence of a gain.**")
+    assert paragraph(text).startswith("**No evidence of a gain against the switch alone.**")
 
 
 def test_summary_reads_from_verdict_to_words(tmp_path: Path) -> None:
