@@ -90,8 +90,8 @@ def verdict(chosen: pd.DataFrame, confidence: float) -> str:
     head = "No evidence of a gain" if refuted or low <= 0 <= high else "Evidence of a gain" if low > 0 else "Evidence of a loss"
     text = (
         f"**{head} against the switch alone.** With the setting that validation chose, the meta network classifies "
-        f"{percent(accuracy)} rightly and its switch alone {percent(baseline)} ({over}): {points(gain)} points ({interval(low, high, confidence)}; {test}). "
-        f"It asks {cost:.2f} experts per image"
+        f"{percent(accuracy)} rightly and its switch alone {percent(baseline)} ({over}): {points(gain)} points "
+        f"({interval(low, high, confidence)}; {test}). It asks {cost:.2f} experts per image"
     )
     text += f" and costs {times(ratio)} the multiply-accumulates of the switch." if np.isfinite(ratio) else "."
     if (chosen["switch_function"] == "none").all():
