@@ -72,7 +72,7 @@ def infer(module: nn.Module, images_NCHW: Tensor, normalisation: Normalisation, 
             compare epochs, too coarse for probabilities that thresholds are held against.
     """
     device = next(module.parameters()).device
-    module.eval()
+    module.eval().to(memory_format=torch.channels_last)  # as the images come: else half the speed
     with torch.inference_mode(), exact_arithmetic(device) if exact else autocast(device):
         pieces = [
             module(normalise(batch.to(device, non_blocking=True), normalisation.mean, normalisation.std)).float()

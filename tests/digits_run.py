@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import yaml
 from conftest import ROOT
 
@@ -83,4 +84,16 @@ def fingerprint(folder: Path) -> dict[str, str]:
             rows = csv.DictReader(content.decode().splitlines())
             content = repr([{**row, "seconds": None} for row in rows]).encode()
         found[str(path.relative_to(folder / RUN))] = hashlib.sha256(content).hexdigest()
+    return found
+
+
+def left_over(folder: Path) -> list[psutil.Process]:
+    """Processes that still work in a folder."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.cwd() == str(folder) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
     return found

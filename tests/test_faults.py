@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import metann
-from digits_run import CONFIG, RUN, checkout, command, environment, fingerprint, run, undisturbed
+from digits_run import CONFIG, RUN, checkout, command, environment, fingerprint, left_over, run, undisturbed
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
@@ -92,18 +92,6 @@ class Victim:
         """Every file with its final name is whole and right at every moment."""
         for path, digest in fingerprint(self.folder).items():
             assert path.endswith(("training.csv", "checkpoint.pt")) or digest == self.reference[path], f"{path} is not what it should be"
-
-
-def left_over(folder: Path) -> list[psutil.Process]:
-    """Processes that still work in a folder."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.cwd() == str(folder) and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-    return found
 
 
 def one_run(folder: Path, expected: dict[str, str], kinds: list[str], rng: random.Random) -> int:

@@ -1,5 +1,6 @@
 """The repository's SLURM profile on a real SLURM: two nodes, GPUs, jobs that fail in every way, and a head process that is killed."""
 
+import contextlib
 import re
 import shutil
 import signal
@@ -9,9 +10,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from conftest import ROOT
-from digits_run import RUN, checkout, command, environment, fingerprint, run, undisturbed
+from digits_run import RUN, checkout, command, environment, fingerprint, left_over, run, undisturbed
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -72,6 +74,9 @@ def faults_running(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> I
         head.wait(60)
     for job in jobs(folder, "pending,running"):
         slurm("scancel", job["id"])
+    for process in left_over(folder):  # without cgroups SLURM loses sight of a process whose parent has ended
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 @pytest.fixture(scope="module")
