@@ -131,9 +131,8 @@ def train(
     trained = list(module.parameters()) if parameters is None else parameters
     frozen = _freeze(module, trained)
     average = Average(module, settings.ema) if settings.ema else None
-    state = State(
-        module, Sgd(trained, settings.momentum, settings.weight_decay), average, [], None, torch.ones(len(train_set), device=device)
-    )
+    optimizer = Sgd(trained, settings.momentum, settings.weight_decay)
+    state = State(module, optimizer, average, [], None, torch.ones(len(train_set), device=device))
     checkpoint = folder / "checkpoint.pt"
     key = hashlib.sha256(json.dumps([settings.model_dump(), list(map(str, seed_parts)), hard, key], sort_keys=True).encode()).hexdigest()
     state.load(checkpoint, key, device)

@@ -22,6 +22,7 @@ LAYERS = [
         "sections",
         "columns",
         "sealed",
+        "samples",
         "training_config",
         "tables",
         "frames",

@@ -16,7 +16,7 @@ import numpy as np
 
 from metann.data.raw import RawDataset, folder_of
 from metann.errors import MetannError, one_of
-from metann.tables import SPLITS
+from metann.samples import SPLITS
 
 if TYPE_CHECKING:
     from metann.config import DataSection

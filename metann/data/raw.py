@@ -13,7 +13,7 @@ import numpy as np
 
 from metann.errors import MetannError, unknown
 from metann.registry import datasets
-from metann.tables import SPLITS
+from metann.samples import SPLITS
 
 if TYPE_CHECKING:
     from metann.config import DataSection

@@ -5,7 +5,7 @@ from pathlib import Path
 from metann.config import DataSection
 from metann.data.prepared import write_prepared
 from metann.data.raw import load_dataset
-from metann.tables import SPLITS
+from metann.samples import SPLITS
 
 
 def prepare_data(*, data: DataSection, output: Path) -> None:
