@@ -28,11 +28,10 @@ def to_arrow(values_N: np.ndarray) -> pa.Array:
 
 def to_dictionary(values_N: np.ndarray) -> pa.DictionaryArray:
     """A column of few different texts: int32 codes into a dictionary in order of appearance."""
-    names = list(dict.fromkeys(values_N.tolist()))
-    codes_N = np.zeros(len(values_N), np.int32)
-    for code, name in enumerate(names):
-        codes_N[values_N == name] = code
-    return pa.DictionaryArray.from_arrays(to_arrow(codes_N), _text(names))
+    values = values_N.tolist()
+    place = {name: code for code, name in enumerate(dict.fromkeys(values))}
+    codes_N = np.fromiter(map(place.__getitem__, values), np.int32, len(values))  # numpy's == would take "" and a zero byte for equal
+    return pa.DictionaryArray.from_arrays(to_arrow(codes_N), _text(list(place)))
 
 
 def _text(values: list[str]) -> pa.StringArray:

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from metann.columns import to_arrow, to_dictionary, to_numpy
@@ -22,6 +22,7 @@ def test_numbers_and_bools(values: list[int], kind: type) -> None:
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
+@example(["", "\0"])
 def test_text(values: list[str]) -> None:
     array = np.array([*values, None], object)[:-1]
     assert to_arrow(array).equals(pa.array(values, pa.string()))
