@@ -45,7 +45,7 @@ def start_torch(device: str, threads: int) -> torch.device:
 
 
 def _keep_freed_memory() -> None:
-    """Have glibc reuse large blocks instead of giving each back: the kernel's fresh pages cost a small network 15 % of its training."""
+    """Have glibc reuse large blocks instead of giving each back: the kernel's fresh pages cost a small network a fifth of its training."""
     with contextlib.suppress(OSError, TypeError, AttributeError):  # another C library
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD

@@ -43,9 +43,9 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     corners = np.stack([x, y, z], axis=-1)
     quads = np.stack([corners[:-1, :-1], corners[:-1, 1:], corners[1:, 1:], corners[1:, :-1]], axis=2).reshape(-1, 4, 3)
     quads = quads[(quads[..., 2] > floor).any(axis=1)]
-    if len(quads):  # what lies in the plane would be a patch on it
-        flat = (np.abs(quads[..., 2] - baseline) < 0.05 * gain).all(axis=1)
-        quads = quads[~flat] if not flat.all() else quads
+    flat = (np.abs(quads[..., 2] - baseline) < 0.05 * gain).all(axis=1)
+    if not flat.all():
+        quads = quads[~flat]  # what lies in the plane would be a patch on it
     height = quads[..., 2].mean(axis=1)
     # Seen from above, what lies below the plane lies behind it; matplotlib knows no depth between collections.
     for below, order in ((True, 1), (False, 3)):
