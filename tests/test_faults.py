@@ -124,9 +124,9 @@ def one_run(folder: Path, expected: dict[str, str], kinds: list[str], rng: rando
     assert fingerprint(folder) == expected
     finished = victim.finished()
     finished.pop("all")
-    # Fewer where a head was killed after it had written down that a job ended and before it said so.
     assert finished <= Counter(STEPS), "what has ended well is never run again"
-    assert finished.total() >= sum(STEPS.values()) - struck
+    # A head that is killed may have written down that a job ended and not yet said so: one job for each start after the first.
+    assert finished.total() >= sum(STEPS.values()) - (victim.outputs - 1)
     assert "Nothing to be done" in run(folder, "--dry-run").stdout
     return struck
 
