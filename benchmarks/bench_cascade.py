@@ -16,8 +16,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from metann.cascade import search_threshold, sweep_thresholds
 from metann.cascade.rule import high_is_sure, score_of
+from metann.cascade.search import search_threshold, sweep_thresholds
 
 SCORES = ("max_probability", "difference", "entropy")
 

@@ -22,11 +22,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metann.data.augmentation import normalise
-from metann.forward import start_torch
-from metann.inference import MetaNeuralNetwork, Rule
-from metann.networks import build
-from metann.objectives import class_probabilities
+from metann.compute.inference import start_torch
+from metann.mnn.model import MetaNeuralNetwork, Rule
+from metann.networks._build import build
+from metann.training.augmentation import normalise
+from metann.training.objectives import class_probabilities
 
 CLASSES, SINGLES = 10, 64
 SHAPES = {"small_cnn": (1, 28)}  # the demo's; other networks get colour images of 32 pixels

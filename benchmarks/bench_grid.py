@@ -23,7 +23,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from metann.mnn import curve_from_prefix, evaluate_thresholds, prefix_correct
+from metann.mnn.combination import prefix_correct
+from metann.mnn.curve import curve_from_prefix
+from metann.mnn.evaluation import evaluate_thresholds
 
 IMAGES, CLASSES = 10_000, 10
 DATASET_THRESHOLDS = np.arange(10, 21) / 100
@@ -86,7 +88,7 @@ def network_cell(architecture: str, images: int, device: str, threads: int) -> C
     """One cell of the published way over `images` images: the switch and ten experts."""
     import torch
 
-    from metann.networks import build
+    from metann.networks._build import build
 
     torch.set_num_threads(threads)
     layout = torch.channels_last  # the fastest layout and, on one CPU thread, the fastest batch for MobileNetV2 of 10 .. 250

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import _report
 
-from metann.config import Config
-from metann.sections import flags
+from metann.config.run import Config
+from metann.config.section import flags
 from metann.thresholds import format_threshold
 
 

@@ -77,7 +77,7 @@ def trained_for(folder: Path) -> float:
 
 def switch(data: Path, folder: Path, seed: int, **change: Any) -> Path:
     """Train the demo's switch with changed settings and export its probabilities; returns the folder."""
-    from metann.config import Config
+    from metann.config.run import Config
     from metann.stages.export_probabilities import export_probabilities
     from metann.stages.train_network import train_network
 
@@ -92,7 +92,7 @@ def switch(data: Path, folder: Path, seed: int, **change: Any) -> Path:
 
 def experts(data: Path, base: Path, folder: Path, seed: int, selection: Path | None = None, **change: Any) -> Path:
     """Train all experts of a switch with changed settings; returns the folder."""
-    from metann.config import Config
+    from metann.config.run import Config
     from metann.stages.train_expert import train_expert
 
     train_expert(
@@ -111,7 +111,7 @@ def experts(data: Path, base: Path, folder: Path, seed: int, selection: Path | N
 
 def alone(folder: Path) -> Outcome:
     """A network by itself on the test images."""
-    from metann.tables import read_probabilities
+    from metann.tables.probabilities import read_probabilities
 
     table = read_probabilities(folder / "probabilities.parquet", "test")
     return Outcome(table.p_NK.argmax(axis=1) == table.label, 0.0, trained_for(folder))
@@ -119,10 +119,10 @@ def alone(folder: Path) -> Outcome:
 
 def together(base: Path, trained: Path, output: Path, also: float = 0.0, **how: str) -> Outcome:
     """Switch and experts on the test images, with the test threshold that is best on validation (of equals the highest)."""
-    from metann.config import Config
-    from metann.frames import read_arrow
-    from metann.report.prefix import Prefix
+    from metann.config.run import Config
+    from metann.mnn.prefix import Prefix
     from metann.stages.evaluate_mnn import evaluate_mnn
+    from metann.tables.frames import read_arrow
 
     grid = list(Config().mnn.test_thresholds)
     tables = [trained / f"class_{c}" / "expert_probabilities.parquet" for c in range(CLASSES)]
@@ -137,7 +137,7 @@ def together(base: Path, trained: Path, output: Path, also: float = 0.0, **how: 
 
 
 def _threshold(t: float) -> Any:
-    from metann.config import SwitchFunction
+    from metann.config.run import SwitchFunction
 
     return SwitchFunction(name="threshold", parameters=(t,))
 
@@ -173,7 +173,7 @@ def one_seed(seed: int, only: list[str], data: Path) -> dict[str, tuple[Outcome,
 
 def line(option: str, pairs: list[tuple[Outcome, Outcome]]) -> list[str]:
     """A row of the table."""
-    from metann.statistics import compare_paired, t_interval
+    from metann.statistics.paired import compare_paired, t_interval
 
     before, after = ([pair[side] for pair in pairs] for side in (0, 1))
     gains = t_interval([100 * (b.right_N.mean() - a.right_N.mean()) for a, b in pairs])
@@ -203,7 +203,7 @@ def main() -> None:
     given = parser.parse_args()
     print(f"{_report.machine('torch')}; config.yaml at dataset threshold {THRESHOLD}, seeds 0 .. {given.seeds - 1}\n")
 
-    from metann.config import DataSection
+    from metann.config.run import DataSection
     from metann.stages.prepare_data import prepare_data
 
     with tempfile.TemporaryDirectory() as name:

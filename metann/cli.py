@@ -12,9 +12,9 @@ from cyclopts import App, Parameter
 from pydantic import ValidationError
 
 from metann import __version__
+from metann.config.section import first_problem
 from metann.errors import MetannError
 from metann.registry import PACKAGE
-from metann.sections import first_problem
 
 app = App(
     name="metann",

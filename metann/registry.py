@@ -7,7 +7,9 @@ that only has to know a name (the configuration, the workflow, `--help`).
 """
 
 import ast
+from collections.abc import Callable, Mapping
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +36,8 @@ def files_with(folder: str, function: str) -> tuple[str, ...]:
 
 
 def datasets() -> tuple[str, ...]:
-    """Dataset names: the files of metann/data with a `load` function."""
-    return files_with("data", "load")
+    """Dataset names: the files of metann/datasets with a `load` function."""
+    return files_with("datasets", "load")
 
 
 def figures() -> tuple[str, ...]:
@@ -54,7 +56,7 @@ def literal(file: str, name: str) -> Any:
 @cache
 def dataset_classes(dataset: str) -> int | None:
     """How many classes a dataset always has (the literal `CLASSES` of its file), or None where its folders say."""
-    return literal(f"data/{dataset}.py", "CLASSES")
+    return literal(f"datasets/{dataset}.py", "CLASSES")
 
 
 @cache
@@ -84,3 +86,22 @@ def functions(module: str) -> dict[str, tuple[str, ...]]:
 def switch_functions() -> dict[str, tuple[str, ...]]:
     """Switch functions and their parameters (metann/mnn/switch_functions.py)."""
     return functions("mnn/switch_functions.py")
+
+
+def lazy_names(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
+    """A `__getattr__` for a package (PEP 562) whose public names are imported when they are asked for.
+
+    By text and not by import statements, which would load torch with a package's first module and count all of it into the code
+    digest of every stage that imports one.
+
+    Args:
+        package: its full name, such as `metann.mnn`.
+        modules: public name -> full name of the module that defines it.
+    """
+
+    def __getattr__(name: str) -> Any:
+        if name in modules:
+            return getattr(import_module(modules[name]), name)
+        raise AttributeError(f"module {package!r} has no attribute {name!r}; known: {', '.join(sorted(modules))}")
+
+    return __getattr__

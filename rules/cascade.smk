@@ -1,6 +1,6 @@
 import json
 
-from metann.figures import caption as cascade_caption
+from metann.figures._captions import caption as cascade_caption
 
 CASCADE = f"{RESULTS}/cascade/seed_{{seed}}"
 CASCADE_TABLES = (

@@ -6,12 +6,12 @@ from functools import partial
 from pathlib import Path
 
 from metann import registry
-from metann.config import Config as RunConfig
+from metann.config.run import Config as RunConfig
 from metann.data.classes import check_files, class_count
 from metann.errors import MetannError
-from metann.provenance import code_digest
-from metann.sections import flags, read_section
-from metann.workflow import gpus, gpus_are_there, use_this_environment
+from metann.workflow.provenance import code_digest
+from metann.config.section import flags, read_section
+from metann.workflow.rules import gpus, gpus_are_there, use_this_environment
 
 use_this_environment()
 gpus = partial(gpus, there=gpus_are_there(workflow.resource_settings))

@@ -15,7 +15,7 @@ rule prepare_data:
         # A function, because braces in a path would be taken for wildcards.
         data=lambda wildcards: flags("data", run.data),
         output=lambda wildcards, output: folder(output.info),
-        code=code("prepare_data", f"metann.data.{run.data.name}"),
+        code=code("prepare_data", f"metann.datasets.{run.data.name}"),
     message:
         f"Prepare the images of {run.data.name}"
     shell:

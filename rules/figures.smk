@@ -1,4 +1,4 @@
-from metann.figures import caption as figure_caption
+from metann.figures._captions import caption as figure_caption
 
 
 rule draw_figure:

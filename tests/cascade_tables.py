@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from metann.tables import Probabilities, write_probabilities
+from metann.tables.probabilities import Probabilities, write_probabilities
 
 NETWORKS = {"small": (3.0, 10e6), "middle": (3.6, 25e6), "large": (4.2, 90e6)}
 

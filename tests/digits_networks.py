@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from metann.config import DataSection, ExpertSection, NetworkSection, TrainingSection
+from metann.config.run import DataSection, ExpertSection, NetworkSection, TrainingSection
 from metann.stages.export_probabilities import export_probabilities
 from metann.stages.prepare_data import prepare_data
 from metann.stages.train_expert import train_expert

@@ -9,7 +9,7 @@ import numpy as np
 from metann.files import write_json
 from metann.stages.collect_results import collect_results
 from metann.stages.evaluate_mnn import evaluate_mnn
-from metann.tables import (
+from metann.tables.probabilities import (
     ExpertProbabilities,
     Probabilities,
     read_expert_probabilities,

@@ -27,8 +27,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from metann.cli import main
-from metann.sealed import seal
-from metann.tables import read_samples
+from metann.tables.probabilities import read_samples
+from metann.tables.sealed import seal
 
 SMALL = ("--network.architecture=small_cnn", "--network.settings.width=4", "--network.settings.depth=2")
 TRAINING = ("--training.epochs=1", "--training.crop-padding=0", "--training.no-flip", "--training.device=cpu")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from metann.cascade import balanced_one_right, exactly_one_right
+from metann.cascade.complementarity import balanced_one_right, exactly_one_right
 
 TABLES = Path(__file__).parents[2] / "shared" / "data" / "probabilities"
 

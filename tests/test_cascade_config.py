@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import yaml
 
-from metann.cascade_config import CascadeSection, MemorySection, WorkloadSection, read_cascade
-from metann.config import Config
+from metann.config.cascade import CascadeSection, MemorySection, WorkloadSection, read_cascade
+from metann.config.run import Config
+from metann.config.section import flags, read_section
 from metann.errors import MetannError
 from metann.files import write_json
-from metann.sections import flags, read_section
 
 ROOT = Path(__file__).parent.parent
 BAD = [

@@ -7,16 +7,17 @@ from cascade_tables import made_up
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metann.cascade import decide, search_threshold
 from metann.cascade.chain import search_chain
-from metann.cascade.classification import classification_rows
+from metann.cascade.choice import chosen_rows, correlations, rank_pairs
 from metann.cascade.evaluation import chain_row, complementarity_rows, curve_rows, in_sample_rows, pair_rows, single_rows
 from metann.cascade.held_out import HeldOut, Network
 from metann.cascade.memory import Memory
-from metann.cascade.ranking import chosen_rows, correlations, rank_pairs
+from metann.cascade.rule import decide
 from metann.cascade.savings import savings_row
+from metann.cascade.search import search_threshold
 from metann.cascade.workload import build_workload
-from metann.statistics import compare_paired
+from metann.statistics.classification import classification_rows
+from metann.statistics.paired import compare_paired
 
 SCORES = ("max_probability", "difference", "entropy")
 

@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from metann.cascade import decide
-from metann.cascade.rule import high_is_sure, needs_labels, score_of
+from metann.cascade.rule import decide, high_is_sure, needs_labels, score_of
 from metann.errors import MetannError
 
 SCORES = ["max_probability", "difference", "entropy", "oracle"]

@@ -7,7 +7,7 @@ import pytest
 
 from metann import registry
 from metann.cascade import rule, score_functions
-from metann.cascade.rows import first_argmax, top_two
+from metann.cascade.rowwise import first_argmax, top_two
 from metann.errors import MetannError
 
 NAMES = registry.functions("cascade/score_functions.py")

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from metann.cascade import UnreachableError, choose, decide, search_threshold, sweep_thresholds
-from metann.cascade.rule import high_is_sure, score_of
+from metann.cascade.rule import decide, high_is_sure, score_of
+from metann.cascade.search import UnreachableError, choose, search_threshold, sweep_thresholds
 from metann.errors import MetannError
 
 SCORES = ["max_probability", "difference", "entropy"]

@@ -11,7 +11,7 @@ from conftest import ROOT, snakemake
 from PIL import Image
 
 from metann.files import read_json
-from metann.frames import read_frame
+from metann.tables.frames import read_frame
 
 pytestmark = pytest.mark.slow
 FIGURES = ("cascade_thresholds", "cascade_cost", "cascade_complementarity", "cascade_memory")

@@ -12,12 +12,12 @@ from matplotlib.image import imread
 from metann import registry
 from metann.errors import MetannError
 from metann.files import write_json
-from metann.frames import read_frame
 from metann.stages.choose_cascade import choose_cascade
 from metann.stages.collect_cascade import collect_cascade
 from metann.stages.draw_figure import draw_figure
 from metann.stages.replay_memory import replay_memory
 from metann.stages.search_cascade import search_cascade
+from metann.tables.frames import read_frame
 
 FIGURES = [name for name in registry.figures() if name.startswith("cascade_")]
 MANY = {f"a network with a long name, number {i}": (2 + i / 4, 1e6 * 3**i) for i in range(9)}

@@ -7,14 +7,14 @@ import pandas as pd
 import pytest
 from synthetic import FUNCTIONS, THRESHOLDS, evaluate, expert_path, make_run, make_tables, relabel_test
 
-from metann.config import SwitchFunction
+from metann.config.run import SwitchFunction
 from metann.errors import MetannError
-from metann.frames import read_arrow, read_frame
-from metann.report.choice import best
-from metann.report.prefix import Prefix
+from metann.mnn.choice import best
+from metann.mnn.prefix import Prefix
 from metann.stages.collect_results import TABLES, collect_results
-from metann.statistics import compare_paired
-from metann.tables import read_probabilities
+from metann.statistics.paired import compare_paired
+from metann.tables.frames import read_arrow, read_frame
+from metann.tables.probabilities import read_probabilities
 
 COLUMNS = ["seed", "split", "switch_function", "parameter", "dataset_threshold", "test_threshold", "n", "correct", "accuracy"]
 COLUMNS += ["baseline_correct", "fixed", "broken", "mcnemar_p", "mean_experts", "mean_macs"]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from metann.columns import to_arrow, to_dictionary, to_numpy
+from metann.tables.columns import to_arrow, to_dictionary, to_numpy
 
 TYPES = [np.int8, np.int16, np.int32, np.int64, np.uint8, np.float32, np.float64, bool]
 

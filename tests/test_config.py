@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from metann.config import Config, DataSection, ExpertSection, NetworkSection, SwitchFunction, TrainingSection
+from metann.config.run import Config, DataSection, ExpertSection, NetworkSection, SwitchFunction, TrainingSection
+from metann.config.section import flags, read_section
 from metann.errors import MetannError
-from metann.sections import flags, read_section
 
 ROOT = Path(__file__).parent.parent
 
@@ -98,7 +98,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("negative threshold", {"mnn": {"dataset_thresholds": [-0.1]}}, r"\[0, 1\]"),
     ("threshold in words", {"mnn": {"dataset_thresholds": ["low"]}}, "'low'"),
     ("broken range", {"mnn": {"test_thresholds": "0..1"}}, "step"),
-    ("unknown dataset", {"data": {"name": "cifar11"}}, r"unknown dataset 'cifar11'; known: .*digits.*; add one in metann/data/"),
+    ("unknown dataset", {"data": {"name": "cifar11"}}, r"unknown dataset 'cifar11'; known: .*digits.*; add one in metann/datasets/"),
     ("unknown architecture", {"networks": {"switch": {"architecture": "resnet21"}}}, "unknown architecture 'resnet21'"),
     (
         "unknown setting",

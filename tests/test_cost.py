@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from metann.cost import count_macs, count_parameters
+from metann.cost.macs import count_macs, count_parameters
 
 
 class Functional(nn.Module):

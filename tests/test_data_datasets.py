@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from metann import registry
-from metann.config import DataSection
-from metann.data import fashion_mnist_small
-from metann.data._idx import DEBIAN_FASHION_MNIST, read_idx
+from metann.config.run import DataSection
 from metann.data.classes import check_files, class_count
 from metann.data.prepared import write_prepared
 from metann.data.raw import folder_of, load_dataset
+from metann.datasets import fashion_mnist_small
+from metann.datasets._idx import DEBIAN_FASHION_MNIST, read_idx
 from metann.errors import MetannError
 
 NEEDS_FILES = {"cifar10", "cifar100", "fashion_mnist", "image_folder", "mnist"}
@@ -46,7 +46,7 @@ def test_contract(name, tmp_path):
 
 @pytest.mark.parametrize("name", registry.datasets())
 def test_every_dataset_says_how_many_classes(name):
-    module = importlib.import_module(f"metann.data.{name}")
+    module = importlib.import_module(f"metann.datasets.{name}")
     assert module.__doc__
     assert module.load.__doc__
     assert registry.dataset_classes(name) or module.class_names
@@ -171,7 +171,7 @@ def test_a_download_cut_off_is_taken_up_again(tmp_path, monkeypatch):
     (tmp_path / "MNIST/raw/t10k-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(MetannError, match="no MNIST in"):
         load_dataset(DataSection(name="mnist", root=tmp_path, download=False))
-    monkeypatch.setattr("metann.data._torchvision._download", lambda *_: write_mnist(tmp_path / "MNIST/raw"))
+    monkeypatch.setattr("metann.datasets._torchvision._download", lambda *_: write_mnist(tmp_path / "MNIST/raw"))
     assert len(load_dataset(DataSection(name="mnist", root=tmp_path)).labels_N) == 60
 
 
@@ -191,7 +191,7 @@ def test_fashion_mnist_from_debian(tmp_path):
 
 @pytest.fixture
 def nowhere(monkeypatch):
-    monkeypatch.setattr("metann.data.fashion_mnist.DEBIAN_FASHION_MNIST", None)
+    monkeypatch.setattr("metann.datasets.fashion_mnist.DEBIAN_FASHION_MNIST", None)
 
 
 @pytest.mark.usefixtures("nowhere")

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metann.config import DataSection
-from metann.data._pictures import read_picture
+from metann.config.run import DataSection
 from metann.data.classes import check_files, class_count
-from metann.data.image_folder import class_names
 from metann.data.prepared import write_prepared
 from metann.data.raw import load_dataset
+from metann.datasets._pictures import read_picture
+from metann.datasets.image_folder import class_names
 from metann.errors import MetannError
 
 

@@ -6,11 +6,11 @@ import json
 import numpy as np
 import pytest
 
-from metann.config import DataSection
+from metann.config.run import DataSection
 from metann.data.prepared import channel_statistics, read_info, read_prepared, write_prepared
 from metann.data.raw import RawDataset
 from metann.errors import MetannError
-from metann.tables import read_samples, write_samples
+from metann.tables.probabilities import read_samples, write_samples
 
 SETTINGS = DataSection(name="digits")
 

@@ -12,9 +12,10 @@ from types import SimpleNamespace
 import pytest
 from conftest import ROOT
 
-from metann import devices, workflow
-from metann.config import TrainingSection
+from metann.compute import gpus as devices
+from metann.config.run import TrainingSection
 from metann.errors import MetannError
+from metann.workflow import rules as workflow
 
 # Takes a device, says which and when, holds it until it is told to stop (or for as long as it is told to).
 HOLDER = """
@@ -129,7 +130,7 @@ def test_devices_named_in_the_environment(given: str, found: list[str]) -> None:
 
 
 def test_training_on_the_cpu_takes_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from metann.forward import start_torch
+    from metann.compute.inference import start_torch
 
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setenv("METANN_GPUS", "0")

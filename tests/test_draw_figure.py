@@ -10,7 +10,7 @@ from matplotlib.image import imread
 from synthetic import make_run
 
 from metann.errors import MetannError
-from metann.figures import caption, tables_of
+from metann.figures._captions import caption, tables_of
 from metann.registry import figures
 from metann.stages.collect_results import TABLES
 from metann.stages.draw_figure import draw_figure

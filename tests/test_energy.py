@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from metann.energy import Energy, Meter, Source, find_meter
+from metann.cost.energy import Energy, Meter, Source, find_meter
 
 
 def zone(root: Path, folder: str, name: str, microjoules: int = 0, most: int = 1_000_000) -> Path:

@@ -10,9 +10,9 @@ from scipy.stats import binomtest
 from synthetic import THRESHOLDS, evaluate, expert_path, make_tables, relabel_test, write_expert, write_switch
 
 from metann.errors import MetannError
-from metann.frames import read_arrow, read_frame
 from metann.stages.evaluate_mnn import evaluate_mnn
-from metann.tables import read_expert_probabilities, read_probabilities, write_expert_probabilities
+from metann.tables.frames import read_arrow, read_frame
+from metann.tables.probabilities import read_expert_probabilities, read_probabilities, write_expert_probabilities
 
 
 def naive_predictions(switch_NK: np.ndarray, expert_NK: np.ndarray, threshold: float) -> tuple[list[int], list[int]]:

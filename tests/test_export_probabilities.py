@@ -8,14 +8,14 @@ import pytest
 import torch
 from digits_networks import training
 
-from metann.cost import count_macs
+from metann.cost.macs import count_macs
 from metann.data.folds import fold_of
 from metann.data.prepared import PreparedData, read_prepared
 from metann.errors import MetannError
-from metann.networks.weights import load_weights, save_weights
 from metann.seeds import derive_seed
 from metann.stages.export_probabilities import export_probabilities
-from metann.tables import read_probabilities
+from metann.tables.probabilities import read_probabilities
+from metann.weights.files import load_weights, save_weights
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,8 @@ from digits_run import CONFIG, RUN, checkout, command, environment, fingerprint,
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from metann.frames import read_arrow, write_frame
-from metann.tables import read_expert_probabilities, write_expert_probabilities
+from metann.tables.frames import read_arrow, write_frame
+from metann.tables.probabilities import read_expert_probabilities, write_expert_probabilities
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from metann.errors import MetannError
-from metann.frames import read_arrow, read_frame, write_frame
+from metann.tables.frames import read_arrow, read_frame, write_frame
 
 
 def test_round_trip_keeps_types_and_metadata(tmp_path: Path) -> None:

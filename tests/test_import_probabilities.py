@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from conftest import metann
 
-from metann.config import NetworkSection
+from metann.config.run import NetworkSection
 from metann.errors import MetannError
 from metann.stages.import_probabilities import import_probabilities
-from metann.tables import Probabilities, align, read_probabilities, write_probabilities
+from metann.tables.probabilities import Probabilities, align, read_probabilities, write_probabilities
 
 N, K = 30, 4
 

@@ -16,18 +16,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from metann.compute.inference import CPU_BATCH
 from metann.data.prepared import read_prepared
 from metann.errors import MetannError
-from metann.forward import CPU_BATCH
-from metann.frames import read_arrow
-from metann.inference import MetaNeuralNetwork, Rule
-from metann.mnn import RULES, apply_expert_temperature, apply_temperature, combine, prefix_lengths, prefix_mask
-from metann.mnn.combination import log_odds_added
+from metann.mnn.calibration import apply_expert_temperature, apply_temperature
+from metann.mnn.combination import RULES, combine, log_odds_added
+from metann.mnn.evaluation import prefix_lengths, prefix_mask
+from metann.mnn.model import MetaNeuralNetwork, Rule
 from metann.mnn.single import combine_one
-from metann.networks import build
+from metann.networks._build import build
 from metann.stages.collect_results import collect_results
 from metann.stages.evaluate_mnn import evaluate_mnn
-from metann.tables import read_expert_probabilities, read_probabilities, write_probabilities
+from metann.tables.frames import read_arrow
+from metann.tables.probabilities import read_expert_probabilities, read_probabilities, write_probabilities
 
 THRESHOLDS = (0.1, 0.3)
 FUNCTIONS = [

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from metann.provenance import import_closure
+from metann.workflow.provenance import import_closure
 
 PACKAGE = Path(__file__).parent.parent / "metann"
 LAYERS = [

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from test_mnn_combination import SHARED, tables
 
 from metann.errors import MetannError
-from metann.mnn import apply_expert_temperature, apply_temperature, base_rates, fit_expert_temperature, fit_temperature
+from metann.mnn.calibration import apply_expert_temperature, apply_temperature, base_rates, fit_expert_temperature, fit_temperature
 
 
 def softmax(logits_NK):

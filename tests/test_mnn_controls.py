@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metann.mnn import oracle_curve, oracle_prefix, random_prefix
+from metann.mnn.bounds import oracle_curve, oracle_prefix, random_prefix
 
 
 def tables_of(max_rows, classes):

@@ -8,18 +8,10 @@ from test_mnn_combination import SHARED, tables
 
 from metann import registry
 from metann.errors import MetannError
-from metann.mnn import (
-    combine,
-    correct_at,
-    curve_from_prefix,
-    evaluate_lengths,
-    evaluate_thresholds,
-    lengths_at,
-    prefix_correct,
-    prefix_lengths,
-    prefix_mask,
-    switch_functions,
-)
+from metann.mnn import switch_functions
+from metann.mnn.combination import combine, prefix_correct
+from metann.mnn.curve import curve_from_prefix
+from metann.mnn.evaluation import correct_at, evaluate_lengths, evaluate_thresholds, lengths_at, prefix_lengths, prefix_mask
 
 
 @st.composite

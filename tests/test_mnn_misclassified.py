@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from test_mnn_combination import tables
 
 from metann.errors import MetannError
-from metann.mnn import broken_images, evaluate_lengths, misclassified_images, prefix_correct
+from metann.mnn.combination import prefix_correct
+from metann.mnn.evaluation import evaluate_lengths
+from metann.mnn.misclassified import broken_images, misclassified_images
 
 
 @given(tables(rows=8), st.data())

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from metann import registry
-from metann.cost import count_macs, count_parameters
+from metann.cost.macs import count_macs, count_parameters
 from metann.errors import MetannError
-from metann.networks import build
-from metann.networks.head import head_parameters
+from metann.networks._build import build
+from metann.weights.head import head_parameters
 
 SMALL = sorted(name for name in registry.architectures() if not name.startswith("imagenet_"))
 NEED_TORCHVISION = ("densenet", "googlenet", "inception")

@@ -7,11 +7,11 @@ import torch
 import torchvision.models as zoo
 
 from metann import registry
-from metann.cost import count_macs, count_parameters
+from metann.cost.macs import count_macs, count_parameters
 from metann.errors import MetannError
-from metann.networks import build
+from metann.networks._build import build
 from metann.networks.imagenet import NAMES, published_transforms
-from metann.networks.weights import build_unfilled, load_weights, pretrained, save_weights
+from metann.weights.files import build_unfilled, load_weights, pretrained, save_weights
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

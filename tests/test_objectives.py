@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from metann.objectives import Classification, OneClass, class_probabilities, one_class_log_odds
+from metann.training.objectives import Classification, OneClass, class_probabilities, one_class_log_odds
 
 SMOOTHING = st.sampled_from([0.0, 0.1, 0.5])
 

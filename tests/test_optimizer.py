@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from metann.networks import build
-from metann.optimizer import Average, Sgd
+from metann.networks._build import build
+from metann.training.optimizers import Average, Sgd
 
 
 def network() -> nn.Module:

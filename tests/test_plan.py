@@ -12,11 +12,13 @@ from conftest import ROOT, metann, snakemake
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from metann.config import Config
+from metann.config.run import Config
+from metann.config.section import read_section
 from metann.errors import MetannError
-from metann.plan import Interruptions, Job, Times, disturbed_seconds, forecast, run_jobs, schedule, tails, useful_devices
+from metann.plan.forecast import Interruptions, disturbed_seconds, forecast
+from metann.plan.graph import Times, run_jobs
 from metann.plan.measured import measured_times
-from metann.sections import read_section
+from metann.plan.scheduling import Job, schedule, tails, useful_devices
 from metann.stages.plan import clock
 
 

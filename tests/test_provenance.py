@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from metann import provenance
+from metann.workflow import provenance
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from metann.cost import count_macs, count_parameters
+from metann.cost.macs import count_macs, count_parameters
 from metann.errors import MetannError
-from metann.networks import build
+from metann.networks._build import build
 
 
 def test_counts() -> None:

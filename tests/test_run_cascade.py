@@ -10,25 +10,25 @@ import pandas as pd
 import pytest
 import torch
 
-from metann import energy
-from metann.cascade import decide
 from metann.cascade.memory import Memory
-from metann.cascade.runtime import Cascade, Stage
+from metann.cascade.model import Cascade, Stage
+from metann.cascade.rule import decide
 from metann.cascade.workload import build_workload
-from metann.cascade_config import MemorySection, WorkloadSection
-from metann.config import DataSection, NetworkSection, TrainingSection
+from metann.config.cascade import MemorySection, WorkloadSection
+from metann.config.run import DataSection, NetworkSection, TrainingSection
+from metann.cost import energy
+from metann.cost.energy import Meter
+from metann.cost.sensors import Source
 from metann.data.prepared import read_prepared
-from metann.energy import Meter
 from metann.errors import MetannError
 from metann.files import read_json, write_json
-from metann.frames import read_frame
-from metann.sensors import Source
 from metann.stages.export_probabilities import export_probabilities
 from metann.stages.prepare_data import prepare_data
 from metann.stages.replay_memory import replay_memory
 from metann.stages.run_cascade import run_cascade
 from metann.stages.train_network import train_network
-from metann.tables import read_probabilities
+from metann.tables.frames import read_frame
+from metann.tables.probabilities import read_probabilities
 
 NAMES = ("small", "middle", "large")
 
@@ -187,7 +187,7 @@ def test_report_and_record(run, tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_joules_come_from_the_meter(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter(range(0, 10**6, 55))
     monkeypatch.setattr(energy, "find_meter", lambda device: Meter([Source(f"counter of {device}", lambda: float(next(ticks)))]))
-    monkeypatch.setattr("metann.energy.time.sleep", lambda _: None)
+    monkeypatch.setattr("metann.cost.energy.time.sleep", lambda _: None)
     _, report = ran(run, tmp_path, limit=55, batch_size=55)
     assert report["energy"]["joules"] == 55
     assert report["joules_per_image"] == 1

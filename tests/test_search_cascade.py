@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from cascade_tables import write_tables
 
-from metann.cascade import decide, search_threshold
-from metann.cascade_config import read_cascade
+from metann.cascade.rule import decide
+from metann.cascade.search import search_threshold
+from metann.config.cascade import read_cascade
 from metann.errors import MetannError
-from metann.frames import read_frame
 from metann.stages.choose_cascade import choose_cascade
 from metann.stages.search_cascade import TABLES, search_cascade
-from metann.tables import read_probabilities
+from metann.tables.frames import read_frame
+from metann.tables.probabilities import read_probabilities
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def test_results_are_those_of_the_library_on_the_right_rows(searched: Path) -> N
 def test_the_order_of_rows_does_not_matter(tmp_path: Path) -> None:
     from dataclasses import replace
 
-    from metann.tables import write_probabilities
+    from metann.tables.probabilities import write_probabilities
 
     paths = write_tables(tmp_path)
     search_cascade(probabilities=paths, output=tmp_path / "a")

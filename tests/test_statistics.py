@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from metann.errors import MetannError
-from metann.statistics import (
+from metann.statistics.paired import (
     compare_counts,
     compare_paired,
     maximum_permutation_p,

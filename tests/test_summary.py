@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 from synthetic import make_run
 
-from metann.figures import caption
+from metann.figures._captions import caption
+from metann.mnn.summary import verdict
 from metann.registry import figures
 from metann.report.text import interval, macs, markdown_table, p_value, percent, points, times
-from metann.summary import verdict
 
 
 def summary_of(folder: Path, **tables: object) -> str:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metann.errors import MetannError
-from metann.tables import (
+from metann.tables.probabilities import (
     ExpertProbabilities,
     Probabilities,
     Samples,

@@ -10,14 +10,14 @@ import pytest
 import torch
 from digits_networks import expert
 
-from metann import training as loop
-from metann.config import DataSection
+from metann.compute.inference import Normalisation, infer
+from metann.config.run import DataSection
 from metann.data.prepared import read_prepared
 from metann.errors import MetannError
-from metann.forward import Normalisation, infer
-from metann.networks.weights import load_weights, read_header
 from metann.stages.prepare_data import prepare_data
-from metann.tables import read_expert_probabilities, read_probabilities, write_probabilities
+from metann.tables.probabilities import read_expert_probabilities, read_probabilities, write_probabilities
+from metann.training import classifier as loop
+from metann.weights.files import load_weights, read_header
 
 FILES = ["expert_probabilities.parquet", "expert_set.json", "training.csv", "weights.safetensors"]
 

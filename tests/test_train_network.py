@@ -10,15 +10,15 @@ import torch
 from conftest import metann
 from digits_networks import NETWORK, training
 
-from metann import training as loop
-from metann.config import NetworkSection
+from metann.compute.inference import Normalisation, infer
+from metann.config.run import NetworkSection
 from metann.data.folds import fold_of
 from metann.data.prepared import read_prepared
 from metann.errors import MetannError
-from metann.forward import Normalisation, infer
-from metann.networks import build
-from metann.networks.weights import load_weights, read_header, save_weights
+from metann.networks._build import build
 from metann.seeds import derive_seed
+from metann.training import classifier as loop
+from metann.weights.files import load_weights, read_header, save_weights
 
 
 @pytest.fixture(scope="module")

@@ -16,14 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from metann import training
-from metann.config import TrainingSection
+from metann.compute.inference import Normalisation, infer, start_torch
+from metann.config.run import TrainingSection
 from metann.errors import MetannError
-from metann.forward import Normalisation, infer, start_torch
-from metann.networks import build
-from metann.networks.weights import head_parameters, save_weights
-from metann.objectives import Classification
-from metann.training import LabelledImages, batches, rate_factor, train
+from metann.networks._build import build
+from metann.training import classifier as training
+from metann.training.classifier import LabelledImages, batches, rate_factor, train
+from metann.training.objectives import Classification
+from metann.weights.files import save_weights
+from metann.weights.head import head_parameters
 
 GREY = Normalisation((0.5,), (0.25,))
 

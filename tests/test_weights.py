@@ -14,8 +14,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from metann.errors import MetannError
-from metann.networks import build, published
-from metann.networks.weights import build_unfilled, load_state, load_weights, pretrained, read_header, save_weights
+from metann.networks._build import build
+from metann.weights import published
+from metann.weights.files import build_unfilled, load_state, load_weights, pretrained, read_header, save_weights
 
 NAMES = list(published.RECIPES["cifar10"].class_names)
 HEADER = {

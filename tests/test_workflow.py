@@ -12,7 +12,7 @@ import pytest
 import yaml
 from conftest import ROOT, snakemake
 
-from metann.tables import read_probabilities
+from metann.tables.probabilities import read_probabilities
 
 pytestmark = pytest.mark.slow
 COLUMNS = [
@@ -170,14 +170,14 @@ def test_changed_code_in_mnn_evaluates_again_and_trains_nothing(project: Path) -
     assert jobs == {"evaluate_mnn": 2, "collect_results": 1, "draw_figure": FIGURES}
 
 
-@pytest.mark.parametrize("path", ["metann/mnn/combination.py", "metann/training.py", "metann/stages/train_expert.py"])
+@pytest.mark.parametrize("path", ["metann/mnn/combination.py", "metann/training/classifier.py", "metann/stages/train_expert.py"])
 def test_a_changed_comment_runs_nothing(project: Path, path: str) -> None:
     with edited(project / path, '"""', '# A reason.\n"""Another docstring. '):
         assert planned(project, "--configfile", "presets/digits.yaml") == {}
 
 
 def test_changed_code_in_training_runs_everything_after_it(project: Path) -> None:
-    with edited(project / "metann/forward.py", "INFERENCE_BATCH = 500", "INFERENCE_BATCH = 400"):
+    with edited(project / "metann/compute/inference.py", "INFERENCE_BATCH = 500", "INFERENCE_BATCH = 400"):
         jobs = planned(project, "--configfile", "presets/digits.yaml")
     assert set(jobs) == {"train_network", "export_probabilities", "train_expert", "evaluate_mnn", "collect_results", "draw_figure"}
 

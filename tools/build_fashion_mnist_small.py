@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Build metann/data/fashion_mnist_small.npz from the idx files of Fashion-MNIST.
+"""Build metann/datasets/fashion_mnist_small.npz from the idx files of Fashion-MNIST.
 
     python tools/build_fashion_mnist_small.py [FOLDER]
 
@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from metann.data._idx import DEBIAN_FASHION_MNIST, read_idx_pair
-from metann.data.fashion_mnist_small import FILE, N_TEST, N_TRAIN, N_VAL, SHA256
+from metann.datasets._idx import DEBIAN_FASHION_MNIST, read_idx_pair
+from metann.datasets.fashion_mnist_small import FILE, N_TEST, N_TRAIN, N_VAL, SHA256
 from metann.files import atomic
 
 

@@ -1,18 +1,19 @@
-"""Cascades: a cheap network, and another one when the first is unsure. Pure functions on tables; no files, no torch."""
+"""Cascades: a cheap network, and another one when the first is unsure. Names are imported when they are asked for."""
 
-from metann.cascade.complementarity import balanced_one_right, exactly_one_right
-from metann.cascade.rule import Decisions, decide
-from metann.cascade.search import FoundThreshold, Sweep, UnreachableError, choose, search_threshold, sweep_thresholds
+from metann.registry import lazy_names
 
-__all__ = [
-    "Decisions",
-    "FoundThreshold",
-    "Sweep",
-    "UnreachableError",
-    "balanced_one_right",
-    "choose",
-    "decide",
-    "exactly_one_right",
-    "search_threshold",
-    "sweep_thresholds",
-]
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "Decisions": "metann.cascade.rule",
+        "FoundThreshold": "metann.cascade.search",
+        "Sweep": "metann.cascade.search",
+        "UnreachableError": "metann.cascade.search",
+        "balanced_one_right": "metann.cascade.complementarity",
+        "choose": "metann.cascade.search",
+        "decide": "metann.cascade.rule",
+        "exactly_one_right": "metann.cascade.complementarity",
+        "search_threshold": "metann.cascade.search",
+        "sweep_thresholds": "metann.cascade.search",
+    },
+)

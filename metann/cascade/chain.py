@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from metann.cascade.rows import first_argmax
+from metann.cascade.rowwise import first_argmax
 from metann.cascade.rule import asks_next, check_tables, decide, next_wins, score_of
 from metann.cascade.search import choose, sweep_answers
 

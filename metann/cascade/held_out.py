@@ -9,7 +9,7 @@ from itertools import permutations
 
 import numpy as np
 
-from metann.cascade.rows import first_argmax
+from metann.cascade.rowwise import first_argmax
 
 
 @dataclass(frozen=True, eq=False)

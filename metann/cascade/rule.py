@@ -15,7 +15,7 @@ import numpy as np
 
 from metann import registry
 from metann.cascade import score_functions
-from metann.cascade.rows import first_argmax
+from metann.cascade.rowwise import first_argmax
 from metann.errors import MetannError, unknown
 
 _MODULE = "cascade/score_functions.py"

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from metann.cascade import rows
+from metann.cascade import rowwise as rows
 
 Function = TypeVar("Function", bound=Callable[..., np.ndarray])
 

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from metann.cascade.rows import first_argmax
+from metann.cascade.rowwise import first_argmax
 from metann.cascade.rule import check_tables, high_is_sure, needs_labels, next_wins, score_of
 from metann.errors import MetannError, unknown
 

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from metann.cascade.choice import chosen_rows, correlations, rank_pairs
 from metann.cascade.complementarity import FORMS
-from metann.cascade.ranking import chosen_rows, correlations, rank_pairs
 from metann.cascade.summary_tables import chains_table, in_sample_table, memory_table, runs_table, way
 from metann.report.text import macs, markdown_table, p_value, percent, points, times
-from metann.statistics import compare_counts, sign_flip_p, t_interval, verdict
+from metann.statistics.paired import compare_counts, sign_flip_p, t_interval, verdict
 
 _OBJECTIVES = {
     "accuracy": "the best accuracy",

@@ -1,0 +1,1 @@
+"""From raw images to prepared ones: one array, splits and labels."""

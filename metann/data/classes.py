@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from metann.registry import dataset_classes, files_with
 
 if TYPE_CHECKING:
-    from metann.config import DataSection
+    from metann.config.run import DataSection
 
 
 def class_count(settings: "DataSection") -> int:
@@ -19,7 +19,7 @@ def class_count(settings: "DataSection") -> int:
         MetannError: the folder is missing or holds no classes.
     """
     known = dataset_classes(settings.name)
-    return known if known is not None else len(importlib.import_module(f"metann.data.{settings.name}").class_names(settings))
+    return known if known is not None else len(importlib.import_module(f"metann.datasets.{settings.name}").class_names(settings))
 
 
 def check_files(settings: "DataSection") -> None:
@@ -29,4 +29,4 @@ def check_files(settings: "DataSection") -> None:
         MetannError: the files are missing and may not be downloaded.
     """
     if settings.name in files_with("data", "check"):
-        importlib.import_module(f"metann.data.{settings.name}").check(settings)
+        importlib.import_module(f"metann.datasets.{settings.name}").check(settings)

@@ -14,10 +14,10 @@ from metann.data.raw import RawDataset
 from metann.data.split import assign_splits
 from metann.errors import MetannError
 from metann.files import atomic, read_json, write_json
-from metann.tables import SPLITS, Samples, digest_of, read_samples, write_samples
+from metann.tables.probabilities import SPLITS, Samples, digest_of, read_samples, write_samples
 
 if TYPE_CHECKING:
-    from metann.config import DataSection
+    from metann.config.run import DataSection
 
 IMAGES, SAMPLES, INFO = "images.npy", "samples.parquet", "dataset.json"
 _CURE = "delete the folder and run prepare-data again"

@@ -13,10 +13,10 @@ import numpy as np
 
 from metann.errors import MetannError, unknown
 from metann.registry import datasets
-from metann.samples import SPLITS
+from metann.tables.samples import SPLITS
 
 if TYPE_CHECKING:
-    from metann.config import DataSection
+    from metann.config.run import DataSection
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +64,8 @@ def load_dataset(settings: "DataSection") -> RawDataset:
         MetannError: unknown name, or its files are missing or broken.
     """
     if settings.name not in datasets():
-        raise unknown("dataset", settings.name, datasets(), "metann/data/")
-    return importlib.import_module(f"metann.data.{settings.name}").load(settings)
+        raise unknown("dataset", settings.name, datasets(), "metann/datasets/")
+    return importlib.import_module(f"metann.datasets.{settings.name}").load(settings)
 
 
 def folder_of(settings: "DataSection") -> Path:

@@ -1,45 +1,41 @@
 """Mathematics of the meta neural network: a switch network proposes classes, one expert per class confirms or denies.
 
-Pure numpy and scipy: no torch, no files. Shapes: N images, K classes, J = K + 1 prefixes (0..K active classes), T thresholds.
+Shapes: N images, K classes, J = K + 1 prefixes (0..K active classes), T thresholds. Names are imported when they are asked for.
 """
 
-from metann.mnn import switch_functions
-from metann.mnn.calibration import apply_expert_temperature, apply_temperature, base_rates, fit_expert_temperature, fit_temperature
-from metann.mnn.combination import RULES, combine, prefix_correct, prefix_order, prefix_predictions
-from metann.mnn.controls import OracleCurve, OraclePrefix, RandomPrefix, oracle_curve, oracle_prefix, random_prefix
-from metann.mnn.curve import CurvePoint, ThresholdCurve, curve_from_prefix, threshold_curve
-from metann.mnn.evaluation import PrefixCounts, correct_at, evaluate_lengths, evaluate_thresholds, lengths_at, prefix_lengths, prefix_mask
-from metann.mnn.misclassified import broken_images, misclassified_images
+from metann.registry import lazy_names
 
-__all__ = [
-    "RULES",
-    "CurvePoint",
-    "OracleCurve",
-    "OraclePrefix",
-    "PrefixCounts",
-    "RandomPrefix",
-    "ThresholdCurve",
-    "apply_expert_temperature",
-    "apply_temperature",
-    "base_rates",
-    "broken_images",
-    "combine",
-    "correct_at",
-    "curve_from_prefix",
-    "evaluate_lengths",
-    "evaluate_thresholds",
-    "fit_expert_temperature",
-    "fit_temperature",
-    "lengths_at",
-    "misclassified_images",
-    "oracle_curve",
-    "oracle_prefix",
-    "prefix_correct",
-    "prefix_lengths",
-    "prefix_mask",
-    "prefix_order",
-    "prefix_predictions",
-    "random_prefix",
-    "switch_functions",
-    "threshold_curve",
-]
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "CurvePoint": "metann.mnn.curve",
+        "OracleCurve": "metann.mnn.bounds",
+        "OraclePrefix": "metann.mnn.bounds",
+        "PrefixCounts": "metann.mnn.evaluation",
+        "RULES": "metann.mnn.combination",
+        "RandomPrefix": "metann.mnn.bounds",
+        "ThresholdCurve": "metann.mnn.curve",
+        "apply_expert_temperature": "metann.mnn.calibration",
+        "apply_temperature": "metann.mnn.calibration",
+        "base_rates": "metann.mnn.calibration",
+        "broken_images": "metann.mnn.mistakes",
+        "combine": "metann.mnn.combination",
+        "correct_at": "metann.mnn.evaluation",
+        "curve_from_prefix": "metann.mnn.curve",
+        "evaluate_lengths": "metann.mnn.evaluation",
+        "evaluate_thresholds": "metann.mnn.evaluation",
+        "fit_expert_temperature": "metann.mnn.calibration",
+        "fit_temperature": "metann.mnn.calibration",
+        "lengths_at": "metann.mnn.evaluation",
+        "misclassified_images": "metann.mnn.mistakes",
+        "oracle_curve": "metann.mnn.bounds",
+        "oracle_prefix": "metann.mnn.bounds",
+        "prefix_correct": "metann.mnn.combination",
+        "prefix_lengths": "metann.mnn.evaluation",
+        "prefix_mask": "metann.mnn.evaluation",
+        "prefix_order": "metann.mnn.combination",
+        "prefix_predictions": "metann.mnn.combination",
+        "random_prefix": "metann.mnn.bounds",
+        "threshold_curve": "metann.mnn.curve",
+    },
+)

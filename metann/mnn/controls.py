@@ -1,122 +1,140 @@
-"""What the prefix table gives for nothing to compare a switch function with: chance and the best possible.
+"""What the chosen cell has to be compared with: the oracle, chance, and plain networks that cost as much.
 
-Shapes: N images, K classes, J = K + 1 prefixes (0..K active classes).
+Shapes: N images, K classes, J = K + 1 prefixes, T thresholds.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from metann.mnn import checks
+from metann.mnn.bounds import oracle_curve, oracle_prefix, random_prefix
+from metann.mnn.choice import function_of
+from metann.mnn.evaluation import lengths_at
+from metann.mnn.prefix import GRID, Prefix, curve
+from metann.statistics.paired import compare_paired, wilson_interval
+from metann.tables.probabilities import Probabilities, Samples, align
 
-
-@dataclass(frozen=True)
-class RandomPrefix:
-    """The same prefix lengths, dealt to the images at random.
-
-    Attributes:
-        accuracy: exact expectation over all permutations.
-        standard_error: exact standard deviation of the accuracy over permutations (the images themselves are fixed).
-        mean_experts: experts asked per image; equal to that of the lengths given.
-    """
-
-    accuracy: float
-    standard_error: float
-    mean_experts: float
+_NO_TEST = {"gain": np.nan, "low": np.nan, "high": np.nan, "fixed": np.nan, "broken": np.nan, "mcnemar_p": np.nan}
 
 
-@dataclass(frozen=True)
-class OraclePrefix:
-    """The best prefix of every image, chosen with knowledge of the true class: a ceiling, not a method.
-
-    Attributes:
-        lengths_N: (N,) int64, the shortest prefix that is right; 0 where none is, or where the budget is spent.
-        accuracy: share of images classified rightly.
-        mean_experts: experts asked per image.
-    """
-
-    lengths_N: np.ndarray
-    accuracy: float
-    mean_experts: float
-
-
-@dataclass(frozen=True)
-class OracleCurve:
-    """The best accuracy that any choice of prefixes can buy; straight lines between the points (one image is 1/N).
-
-    Attributes:
-        mean_experts: (J,) rising from 0; entry j: all images that j experts or fewer can mend are mended.
-        accuracy: (J,)
-    """
-
-    mean_experts: np.ndarray
-    accuracy: np.ndarray
-
-
-def random_prefix(correct_NJ: Any, lengths_N: Any) -> RandomPrefix:
-    """Is it the switch's choice of images that helps, or asking experts at all?
-
-    Expectation and variance of sum_n correct[n, length of permuted n] in closed form (Hoeffding 1951): with a the matrix of
-    images by lengths and d = a - row mean - column mean + mean, the variance is sum d^2 / (N - 1).
+def at_chosen_cell(
+    test: Prefix, choice: pd.Series, networks: Sequence[tuple[Path, Probabilities]], confidence: float, where: Path
+) -> list[dict[str, object]]:
+    """Controls of one seed, on test images.
 
     Args:
-        correct_NJ: (N, K + 1) bool of `prefix_correct`.
-        lengths_N: (N,) whole numbers in 0..K.
+        test: the chosen dataset threshold's test images.
+        choice: that seed's 'chosen' row.
+        networks: plain networks of the seed, with their files for errors.
+        confidence: of the intervals.
+        where: file of `test`, for errors.
+
+    Returns:
+        Rows with seed, control, kind (baseline, oracle, chance or network), accuracy with its Wilson interval (NaN where it is no
+        count of images), mean_experts, mean_macs; for networks also gain (chosen cell minus network), low, high, fixed (right in the
+        chosen cell, wrong in the network), broken and mcnemar_p; for chance gain, low and high over permutations.
 
     Raises:
-        MetannError: shapes that do not belong together. NaN fields without images.
+        MetannError: a network's table does not hold these images.
     """
-    correct_NJ = checks.prefix_table(correct_NJ)
-    lengths_N = checks.prefix_lengths(lengths_N, correct_NJ.shape)
-    n = len(lengths_N)
-    if n == 0:
-        return RandomPrefix(float("nan"), float("nan"), float("nan"))
-    share_J = np.bincount(lengths_N, minlength=correct_NJ.shape[1]) / n
-    row_N, column_J = correct_NJ @ share_J, correct_NJ.mean(axis=0)
-    accuracy = float(column_J @ share_J)
-    residual_NJ = correct_NJ - row_N[:, None] - column_J + accuracy
-    variance = float((residual_NJ**2 @ share_J).sum()) / max(n - 1, 1) / n
-    return RandomPrefix(accuracy, float(np.sqrt(variance)), float(lengths_N.mean()))
+    right_N, lengths_N = test.right(function_of(choice)), test.lengths(function_of(choice))
+    n, mnn = len(test), float(right_N.mean())
+    ceiling, budget, chance = (
+        oracle_prefix(test.correct_NJ),
+        oracle_prefix(test.correct_NJ, float(lengths_N.mean())),
+        random_prefix(test.correct_NJ, lengths_N),
+    )
+    z = _normal(confidence)
+    rows = [
+        _row("switch alone", "baseline", test.correct_NJ[:, 0].mean(), 0.0, test.macs(0.0), n, confidence),
+        _row("oracle, same budget", "oracle", budget.accuracy, budget.mean_experts, test.macs(budget.mean_experts), n, confidence),
+        _row("oracle, any cost", "oracle", ceiling.accuracy, ceiling.mean_experts, test.macs(ceiling.mean_experts), n, confidence),
+        _row("random prefix, same budget", "chance", chance.accuracy, chance.mean_experts, test.macs(chance.mean_experts), None, confidence)
+        | {"gain": mnn - chance.accuracy, "low": mnn - chance.accuracy - z * chance.standard_error}
+        | {"high": mnn - chance.accuracy + z * chance.standard_error},
+    ]
+    samples = Samples(test.sample_id, test.split, test.label, test.metadata)
+    for path, network in networks:
+        network_test = network.select("test")
+        position_N = align(samples, network_test, where, path)
+        network_N = network_test.p_NK[position_N].argmax(axis=1) == test.label
+        paired = compare_paired(network_N, right_N, confidence)
+        macs = network.metadata.get("macs")
+        rows.append(
+            _row(str(network.metadata.get("network") or path.stem), "network", network_N.mean(), np.nan, macs or np.nan, n, confidence)
+            | {"gain": paired.gain, "low": paired.low, "high": paired.high}
+            | {"fixed": float(paired.fixed), "broken": float(paired.broken), "mcnemar_p": paired.p}
+        )
+    cell = {name: choice[name] for name in ("seed", "dataset_threshold", "switch_function", "parameter")}
+    return [cell | {"n": n, "mnn_accuracy": mnn} | row for row in rows]
 
 
-def oracle_prefix(correct_NJ: Any, budget: float | None = None) -> OraclePrefix:
-    """The shortest right prefix of every image; within a budget, the cheapest repairs first.
+def _row(name: str, kind: str, accuracy: float, experts: float, macs: float, n: int | None, confidence: float) -> dict[str, object]:
+    low, high = wilson_interval(round(accuracy * n), n, confidence) if n else (np.nan, np.nan)
+    described = {"control": name, "kind": kind, "accuracy": float(accuracy), "accuracy_low": float(low), "accuracy_high": float(high)}
+    return described | {"mean_experts": float(experts), "mean_macs": float(macs)} | _NO_TEST
 
-    Every repaired image counts the same, so the greedy choice is the best one.
 
-    Args:
-        correct_NJ: (N, K + 1) bool of `prefix_correct`.
-        budget: experts per image on average that may not be exceeded; None: no limit.
+def curves(test: Prefix, confidence: float) -> list[pd.DataFrame]:
+    """The curves of one seed and dataset threshold on test images.
 
-    Raises:
-        MetannError: not a prefix table.
+    Returns:
+        Frames with seed, dataset_threshold, curve, threshold, accuracy, baseline_accuracy, gain, low, high, mean_experts, mean_macs.
+        curve 'threshold': the exact accuracy over the test threshold, with the paired interval of its gain; 'random_prefix': the same
+        numbers of experts dealt to the images at random; 'oracle': the best that any choice of prefixes buys for its cost.
     """
-    correct_NJ = checks.prefix_table(correct_NJ)
-    lengths_N = np.where(correct_NJ.any(axis=1), correct_NJ.argmax(axis=1), 0)
-    n = len(lengths_N)
-    if n == 0:
-        return OraclePrefix(lengths_N, float("nan"), float("nan"))
-    if budget is not None:
-        order = np.argsort(lengths_N, kind="stable")
-        # A budget is a mean such as 1.0757 = 10757 / 10000, whose product with n may fall short of the whole number.
-        too_much = np.cumsum(lengths_N[order]) > budget * n + 1e-6
-        lengths_N[order[too_much]] = 0
-    right_N = correct_NJ[np.arange(n), lengths_N]
-    return OraclePrefix(lengths_N, float(right_N.mean()), float(lengths_N.mean()))
+    counts = pd.DataFrame(curve(test))
+    baseline = float(test.correct_NJ[:, 0].mean())
+    net = counts["fixed"] - counts["broken"]
+    error = np.sqrt(counts["fixed"] + counts["broken"] - net**2 / counts["n"]) / counts["n"]
+    half = _normal(confidence) * error
+    exact = counts[["threshold", "accuracy", "mean_experts"]].assign(curve="threshold", gain=net / counts["n"])
+    exact = exact.assign(low=exact["gain"] - half, high=exact["gain"] + half)
+
+    thresholds_T = GRID[np.linspace(0, len(GRID) - 1, 120).astype(int)]
+    states_J = np.arange(test.correct_NJ.shape[1])
+    lengths_TN = lengths_at(test.switch_NK, thresholds_T).T
+    share_TJ = np.stack([np.bincount(lengths_N, minlength=len(states_J)) for lengths_N in lengths_TN]) / len(test)
+    # The expectation of `random_prefix`: each length is as likely at every image.
+    chance = {"threshold": thresholds_T, "accuracy": share_TJ @ test.correct_NJ.mean(axis=0), "mean_experts": share_TJ @ states_J}
+    oracle = oracle_curve(test.correct_NJ)
+    best = {"threshold": np.nan, "accuracy": oracle.accuracy, "mean_experts": oracle.mean_experts}
+    frames = [exact, *(pd.DataFrame(part).assign(curve=name) for name, part in (("random_prefix", chance), ("oracle", best)))]
+    return [_complete(frame, test, baseline) for frame in frames]
 
 
-def oracle_curve(correct_NJ: Any) -> OracleCurve:
-    """Accuracy of the oracle over its budget of experts per image, for the cost figure.
+def _complete(frame: pd.DataFrame, test: Prefix, baseline: float) -> pd.DataFrame:
+    described = frame.assign(
+        seed=test.metadata["seed"],
+        dataset_threshold=test.metadata["dataset_threshold"],
+        baseline_accuracy=baseline,
+        gain=frame["accuracy"] - baseline,
+        mean_macs=test.macs(frame["mean_experts"]),
+    )
+    for name in ("low", "high"):
+        if name not in described:
+            described[name] = np.nan
+    return described[list(_CURVE_COLUMNS)]
 
-    Args:
-        correct_NJ: (N, K + 1) bool of `prefix_correct`.
 
-    Raises:
-        MetannError: not a prefix table. NaN without images.
-    """
-    correct_NJ = checks.prefix_table(correct_NJ)
-    n, states = correct_NJ.shape
-    first_N = correct_NJ.argmax(axis=1)[correct_NJ.any(axis=1)]
-    images_J = np.bincount(first_N, minlength=states)
-    return OracleCurve(np.cumsum(images_J * np.arange(states)) / (n or np.nan), np.cumsum(images_J) / (n or np.nan))
+_CURVE_COLUMNS = (
+    "seed",
+    "dataset_threshold",
+    "curve",
+    "threshold",
+    "accuracy",
+    "baseline_accuracy",
+    "gain",
+    "low",
+    "high",
+    "mean_experts",
+    "mean_macs",
+)
+
+
+def _normal(confidence: float) -> float:
+    from scipy.special import ndtri
+
+    return float(ndtri(0.5 + confidence / 2))

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from metann.errors import MetannError, unknown
-from metann.networks.weights import build_unfilled, fill
+from metann.weights.files import build_unfilled, fill
 
 NAMES = (
     "imagenet_convnext_small",

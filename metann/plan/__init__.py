@@ -1,20 +1,21 @@
 """Planning past one machine: the graph of a run, its schedule on any number of devices, and what that costs. Pure arithmetic."""
 
-from metann.plan.forecast import Forecast, Interruptions, disturbed_seconds, forecast
-from metann.plan.graph import Times, run_jobs
-from metann.plan.scheduling import Job, Schedule, on_fewer, schedule, tails, useful_devices
+from metann.registry import lazy_names
 
-__all__ = [
-    "Forecast",
-    "Interruptions",
-    "Job",
-    "Schedule",
-    "Times",
-    "disturbed_seconds",
-    "forecast",
-    "on_fewer",
-    "run_jobs",
-    "schedule",
-    "tails",
-    "useful_devices",
-]
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "Forecast": "metann.plan.forecast",
+        "Interruptions": "metann.plan.forecast",
+        "Job": "metann.plan.scheduling",
+        "Schedule": "metann.plan.scheduling",
+        "Times": "metann.plan.graph",
+        "disturbed_seconds": "metann.plan.forecast",
+        "forecast": "metann.plan.forecast",
+        "on_fewer": "metann.plan.scheduling",
+        "run_jobs": "metann.plan.graph",
+        "schedule": "metann.plan.scheduling",
+        "tails": "metann.plan.scheduling",
+        "useful_devices": "metann.plan.scheduling",
+    },
+)

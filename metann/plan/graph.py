@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from metann.config import Config
+from metann.config.run import Config
 from metann.plan.scheduling import Job
 from metann.thresholds import format_threshold
 

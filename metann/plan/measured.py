@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from metann.config import Config
+from metann.config.run import Config
 from metann.errors import MetannError, one_of
 from metann.plan.graph import Times
 

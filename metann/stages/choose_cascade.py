@@ -35,10 +35,10 @@ def choose_cascade(
     """
     import pandas as pd
 
-    from metann.cascade.ranking import chosen_rows, rank_pairs
+    from metann.cascade.choice import chosen_rows, rank_pairs
     from metann.errors import MetannError
     from metann.files import write_json
-    from metann.frames import read_frame, write_frame
+    from metann.tables.frames import read_frame, write_frame
 
     parts = {name: [read_frame(folder / f"{name}.parquet", f"cascade_{name}") for folder in searches] for name in TABLES}
     if not searches:

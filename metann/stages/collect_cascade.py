@@ -29,7 +29,7 @@ def collect_cascade(
 
     from metann.cascade.summary import summarise
     from metann.files import read_json, write_text
-    from metann.frames import read_frame, write_frame
+    from metann.tables.frames import read_frame, write_frame
 
     tables = {name: read_frame(run / "tables" / f"cascade_{name}.parquet", f"cascade_{name}") for name in TABLES}
     parts = [read_frame(path, "cascade_memory") for path in memory]

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metann.config import StatisticsSection
+from metann.config.run import StatisticsSection
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from metann.report.prefix import Prefix
-    from metann.tables import Probabilities
+    from metann.mnn.prefix import Prefix
+    from metann.tables.probabilities import Probabilities
 
 TABLES = ("choice", "controls", "curves", "expert_sets", "misclassified")
 
@@ -50,11 +50,11 @@ def collect_results(
     import pandas as pd
 
     from metann.files import write_text
-    from metann.frames import write_frame
-    from metann.report.choice import choose
-    from metann.report.controls import at_chosen_cell, curves
-    from metann.report.mistakes import count_by_threshold, count_mistakes
-    from metann.summary import summarise
+    from metann.mnn.choice import choose
+    from metann.mnn.controls import at_chosen_cell, curves
+    from metann.mnn.mistakes import count_by_threshold, count_mistakes
+    from metann.mnn.summary import summarise
+    from metann.tables.frames import write_frame
 
     statistics = statistics or StatisticsSection()
     found = _read_evaluations(evaluations)
@@ -101,8 +101,8 @@ def collect_results(
 def _read_evaluations(folders: Sequence[Path]) -> "list[tuple[Path, Prefix]]":
     """Prefix tables in order of seed and dataset threshold, all of one dataset and one way to evaluate."""
     from metann.errors import MetannError
-    from metann.frames import read_arrow
-    from metann.report.prefix import Prefix
+    from metann.mnn.prefix import Prefix
+    from metann.tables.frames import read_arrow
 
     found = []
     for folder in folders:
@@ -139,8 +139,8 @@ def _read_cells(found: "Sequence[tuple[Path, Prefix]]") -> "pd.DataFrame":
     """results.parquet: the cells that each prefix table names."""
     import pyarrow as pa
 
-    from metann.frames import read_arrow
-    from metann.report.choice import functions_of
+    from metann.mnn.choice import functions_of
+    from metann.tables.frames import read_arrow
 
     parts = [read_arrow(path.parent / "cells" / f"{f.slug}.parquet", "cell")[0] for path, prefix in found for f in functions_of(prefix)]
     return pa.concat_tables(part.replace_schema_metadata(None) for part in parts).to_pandas()
@@ -148,7 +148,7 @@ def _read_cells(found: "Sequence[tuple[Path, Prefix]]") -> "pd.DataFrame":
 
 def _read_controls(paths: Sequence[Path], seeds: set[int]) -> "list[tuple[Path, Probabilities]]":
     from metann.errors import MetannError, one_of
-    from metann.tables import read_probabilities
+    from metann.tables.probabilities import read_probabilities
 
     found = [(path, read_probabilities(path, "test")) for path in paths]
     for path, table in found:

@@ -20,7 +20,7 @@ def draw_figure(name: str, *, run: Path, png: Path | None = None, svg: Path | No
     import importlib
 
     from metann.errors import MetannError, unknown
-    from metann.figures import tables_of
+    from metann.figures._captions import tables_of
     from metann.registry import figures
 
     if name not in figures():
@@ -33,7 +33,7 @@ def draw_figure(name: str, *, run: Path, png: Path | None = None, svg: Path | No
 
     mpl.use("Agg")
     from metann.figures._style import save
-    from metann.frames import read_frame
+    from metann.tables.frames import read_frame
 
     files = {table: run / ("results.parquet" if table == "results" else f"tables/{table}.parquet") for table in tables_of(name)}
     figure = importlib.import_module(f"metann.figures.{name}").draw({table: read_frame(path, table) for table, path in files.items()})

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-    from metann.config import SwitchFunction
-    from metann.tables import Probabilities, Samples
+    from metann.config.run import SwitchFunction
+    from metann.tables.probabilities import Probabilities, Samples
 
 SPLITS = ("val", "test")
 TEMPERATURES = ("none", "validation")
@@ -59,10 +59,10 @@ def evaluate_mnn(
     """
     from metann.errors import MetannError, unknown
     from metann.files import write_json
-    from metann.frames import write_frame
-    from metann.mnn import RULES, prefix_correct
-    from metann.report.prefix import Prefix, cell, curve
-    from metann.tables import read_probabilities
+    from metann.mnn.combination import RULES, prefix_correct
+    from metann.mnn.prefix import Prefix, cell, curve
+    from metann.tables.frames import write_frame
+    from metann.tables.probabilities import read_probabilities
     from metann.thresholds import parse_threshold
 
     dataset_threshold = parse_threshold(dataset_threshold)
@@ -104,7 +104,7 @@ def evaluate_mnn(
 
 def _functions(test_thresholds: list[float], switch_functions: list[str]) -> "list[SwitchFunction]":
     """The cells, each once, thresholds first."""
-    from metann.config import SwitchFunction
+    from metann.config.run import SwitchFunction
     from metann.thresholds import parse_threshold
 
     found = [SwitchFunction(name="threshold", parameters=(parse_threshold(t),)) for t in test_thresholds]
@@ -133,7 +133,7 @@ def _read_experts(
     import numpy as np
 
     from metann.errors import MetannError
-    from metann.tables import align, read_expert_probabilities
+    from metann.tables.probabilities import align, read_expert_probabilities
 
     classes = switch.p_NK.shape[1]
     found: dict[int, tuple[Path, np.ndarray, dict[str, Any]]] = {}
@@ -166,7 +166,7 @@ def _calibrated(
     """
     import numpy as np
 
-    from metann.mnn import apply_expert_temperature, apply_temperature, base_rates, fit_expert_temperature, fit_temperature
+    from metann.mnn.calibration import apply_expert_temperature, apply_temperature, base_rates, fit_expert_temperature, fit_temperature
 
     val = table.rows("val")
     val_NK, labels_N = table.p_NK[val].astype(np.float64), table.label[val].astype(np.int64)

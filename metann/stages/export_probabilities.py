@@ -42,16 +42,16 @@ def export_probabilities(
     import numpy as np
     import torch
 
-    from metann.cost import count_macs
+    from metann.compute.inference import Normalisation, infer, start_torch
+    from metann.cost.macs import count_macs
     from metann.data.folds import fold_of
     from metann.data.prepared import read_prepared
     from metann.errors import MetannError
-    from metann.forward import Normalisation, infer, start_torch
-    from metann.networks.weights import load_weights
-    from metann.objectives import class_probabilities
-    from metann.provenance import versions
     from metann.seeds import derive_seed
-    from metann.tables import Probabilities, write_probabilities
+    from metann.tables.probabilities import Probabilities, write_probabilities
+    from metann.training.objectives import class_probabilities
+    from metann.weights.files import load_weights
+    from metann.workflow.provenance import versions
 
     target = start_torch(device, threads)
     prepared = read_prepared(data)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from metann.config import NetworkSection
+from metann.config.run import NetworkSection
 
 
 def import_probabilities(*, name: str, network: NetworkSection, output: Path, code: str = "") -> None:
@@ -26,9 +26,9 @@ def import_probabilities(*, name: str, network: NetworkSection, output: Path, co
     """
     import numpy as np
 
-    from metann.data.foreign import read_foreign, rename
-    from metann.provenance import versions
-    from metann.tables import write_probabilities
+    from metann.tables.imported import read_foreign, rename
+    from metann.tables.probabilities import write_probabilities
+    from metann.workflow.provenance import versions
 
     table = rename(read_foreign(network), name, network, versions=versions(), code=code)
     write_probabilities(output, table)

@@ -22,7 +22,7 @@ def pack(
         Which experts are asked, such as "top_k(2)"; without it the chosen one.
     """
     from metann.errors import MetannError
-    from metann.inference import MetaNeuralNetwork
+    from metann.mnn.model import MetaNeuralNetwork
 
     if not run.is_dir():
         raise MetannError(f"no folder {run}; give the folder of a finished run, such as results/demo")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from metann.plan import Forecast
+    from metann.plan.forecast import Forecast
 
 MOST_DEVICES = 131_072
 
@@ -65,12 +65,14 @@ def plan(
     """
     import yaml
 
-    from metann.config import Config
+    from metann.config.run import Config
+    from metann.config.section import read_section
     from metann.data.classes import class_count
     from metann.errors import MetannError
-    from metann.plan import Interruptions, Times, forecast, run_jobs, schedule, useful_devices
+    from metann.plan.forecast import Interruptions, forecast
+    from metann.plan.graph import Times, run_jobs
     from metann.plan.measured import measured_times
-    from metann.sections import read_section
+    from metann.plan.scheduling import schedule, useful_devices
 
     _check(interruptions, price, checkpoint_seconds, restart_seconds, repeats, devices_per_job, devices)
     if figure is not None and figure.suffix not in (".png", ".svg"):
@@ -152,8 +154,8 @@ def draw(path: Path, forecasts: "list[Forecast]", shortest: float, price: float 
     mpl.use("Agg")
     import pandas as pd
 
-    from metann.figures._plan import draw as draw_plan
     from metann.figures._style import save
+    from metann.plan.figure import draw as draw_plan
 
     frame = pd.DataFrame([vars(f) for f in forecasts])
     frame.attrs = {"shortest": shortest, "price": price, "title": title}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from metann.inference import MetaNeuralNetwork
+    from metann.mnn.model import MetaNeuralNetwork
 
 BATCH = 500
 
@@ -50,8 +50,8 @@ def predict(
     """
     from json import dumps
 
-    from metann.forward import start_torch
-    from metann.inference import MetaNeuralNetwork
+    from metann.compute.inference import start_torch
+    from metann.mnn.model import MetaNeuralNetwork
 
     paths = _find(images)
     target = start_torch(device, threads)
@@ -66,7 +66,7 @@ def predict(
 
 def _find(given: list[Path]) -> list[Path]:
     """Image files: those that are named, and in a folder those with an image's suffix, in order of their path."""
-    from metann.data.image_folder import SUFFIXES
+    from metann.datasets.image_folder import SUFFIXES
     from metann.errors import MetannError, one_of
 
     found = []
@@ -91,7 +91,7 @@ def _read(paths: list[Path], channels: int, size: int) -> "Tensor":
     import torch
     from PIL import Image
 
-    from metann.data._pictures import read_pictures
+    from metann.datasets._pictures import read_pictures
     from metann.errors import MetannError
 
     images_NCHW = read_pictures(paths, size)

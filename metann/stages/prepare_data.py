@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from metann.config import DataSection
+from metann.config.run import DataSection
 from metann.data.prepared import write_prepared
 from metann.data.raw import load_dataset
-from metann.samples import SPLITS
+from metann.tables.samples import SPLITS
 
 
 def prepare_data(*, data: DataSection, output: Path) -> None:

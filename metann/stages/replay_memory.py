@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from metann.cascade_config import MemorySection, WorkloadSection, read_cascade
+from metann.config.cascade import MemorySection, WorkloadSection, read_cascade
 
 
 def replay_memory(
@@ -53,8 +53,8 @@ def replay_memory(
     from metann.cascade.workload import build_workload, turned
     from metann.data.prepared import read_prepared
     from metann.errors import MetannError
-    from metann.frames import write_frame
-    from metann.tables import align, read_probabilities
+    from metann.tables.frames import write_frame
+    from metann.tables.probabilities import align, read_probabilities
 
     memory, workload = memory or MemorySection(), workload or WorkloadSection()
     described = read_cascade(cascade)

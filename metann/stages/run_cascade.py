@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from metann.cascade_config import MemorySection, WorkloadSection
+from metann.config.cascade import MemorySection, WorkloadSection
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from metann.cascade.runtime import Cascade
+    from metann.cascade.model import Cascade
 
 
 def run_cascade(
@@ -95,14 +95,14 @@ def run_cascade(
 def _run(*, data: Path, output: Path, split: str, limit: int | None, batch_size: int, device: str, threads: int, **how: Any) -> None:
     import numpy as np
 
-    from metann.cascade.measured import describe, measure, page
+    from metann.cascade.record import describe, measure, page
     from metann.cascade.workload import TURNS, build_workload, turned
+    from metann.compute.inference import start_torch
+    from metann.cost.energy import find_meter
     from metann.data.prepared import read_prepared
-    from metann.energy import find_meter
     from metann.errors import MetannError
     from metann.files import write_json, write_text
-    from metann.forward import start_torch
-    from metann.frames import write_frame
+    from metann.tables.frames import write_frame
 
     if batch_size < 1 or (limit is not None and limit < 1):
         raise MetannError(f"batch size {batch_size}, limit {limit}: both must be at least 1")
@@ -155,10 +155,10 @@ def _run(*, data: Path, output: Path, split: str, limit: int | None, batch_size:
 def _cascade(how: dict[str, Any], device: Any, class_names: tuple[str, ...]) -> "Cascade":
     """Load the networks and put them together."""
     from metann.cascade.memory import Memory
-    from metann.cascade.runtime import Cascade, Stage
-    from metann.cascade_config import read_cascade
+    from metann.cascade.model import Cascade, Stage
+    from metann.config.cascade import read_cascade
     from metann.errors import MetannError
-    from metann.networks.weights import read_header
+    from metann.weights.files import read_header
 
     paths, thresholds, score, postcheck = how["networks"], how["thresholds"] or [], how["score"], how["postcheck"]
     if how["cascade"] is not None:
@@ -213,10 +213,10 @@ def _progress(starts: range, total: int) -> Iterator[int]:
 
 def _compare(paths: list[Path] | None, chain: "Cascade", record: "dict[str, np.ndarray]", samples: Any) -> dict[str, Any]:
     """The run beside the tables of its networks."""
-    from metann.cascade.measured import compare
+    from metann.cascade.record import compare
     from metann.cascade.rule import decide
     from metann.errors import MetannError
-    from metann.tables import align, read_probabilities
+    from metann.tables.probabilities import align, read_probabilities
 
     if not paths:
         return compare(record, None)

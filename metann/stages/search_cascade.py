@@ -65,10 +65,10 @@ def search_cascade(
     from metann import registry
     from metann.cascade import evaluation
     from metann.cascade.rule import needs_labels
-    from metann.cascade_config import ChainSection
+    from metann.config.cascade import ChainSection
+    from metann.config.section import read_section
     from metann.errors import MetannError
-    from metann.frames import write_frame
-    from metann.sections import read_section
+    from metann.tables.frames import write_frame
 
     scores = scores or [name for name in registry.functions("cascade/score_functions.py") if not needs_labels(name)]
     if any(needs_labels(name) for name in scores):
@@ -123,7 +123,7 @@ def _read(paths: list[Path], confidence: float) -> "tuple[HeldOut, dict[str, obj
 
     from metann.cascade.held_out import HeldOut, Network
     from metann.errors import MetannError
-    from metann.tables import align, read_probabilities
+    from metann.tables.probabilities import align, read_probabilities
 
     if len(paths) < 2:
         raise MetannError(f"{len(paths)} tables given; a cascade needs those of two networks or more")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from metann.config import ExpertSection
+from metann.config.run import ExpertSection
 
 
 def train_expert(
@@ -52,21 +52,22 @@ def train_expert(
     import numpy as np
     import torch
 
-    from metann.cost import count_macs
+    from metann.compute.inference import Normalisation, infer, start_torch
+    from metann.cost.macs import count_macs
     from metann.data.prepared import read_prepared
     from metann.errors import MetannError
-    from metann.expert_sets import active, describe
     from metann.files import write_json
-    from metann.forward import Normalisation, infer, start_torch
-    from metann.networks import build
-    from metann.networks.weights import head_parameters, load_weights, save_weights
-    from metann.objectives import OneClass, class_probabilities
-    from metann.provenance import versions
-    from metann.sealed import CURE
+    from metann.mnn.expert_sets import active, describe
+    from metann.networks._build import build
     from metann.seeds import derive_seed
-    from metann.tables import ExpertProbabilities, align, digest_of, read_probabilities, write_expert_probabilities
+    from metann.tables.probabilities import ExpertProbabilities, align, digest_of, read_probabilities, write_expert_probabilities
+    from metann.tables.sealed import CURE
     from metann.thresholds import parse_threshold
-    from metann.training import LabelledImages, train, write_history
+    from metann.training.classifier import LabelledImages, train, write_history
+    from metann.training.objectives import OneClass, class_probabilities
+    from metann.weights.files import load_weights, save_weights
+    from metann.weights.head import head_parameters
+    from metann.workflow.provenance import versions
 
     dataset_threshold = parse_threshold(dataset_threshold)
     device = start_torch(expert.device, expert.threads)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from metann.config import NetworkSection, TrainingSection
+from metann.config.run import NetworkSection, TrainingSection
 
 
 def train_network(
@@ -46,16 +46,16 @@ def train_network(
     """
     import torch
 
+    from metann.compute.inference import Normalisation, start_torch
     from metann.data.folds import fold_of
     from metann.data.prepared import read_prepared
     from metann.errors import MetannError
-    from metann.forward import Normalisation, start_torch
-    from metann.networks import build
-    from metann.networks.weights import pretrained, save_weights
-    from metann.objectives import Classification
-    from metann.provenance import versions
+    from metann.networks._build import build
     from metann.seeds import derive_seed
-    from metann.training import LabelledImages, train, write_history
+    from metann.training.classifier import LabelledImages, train, write_history
+    from metann.training.objectives import Classification
+    from metann.weights.files import pretrained, save_weights
+    from metann.workflow.provenance import versions
 
     device = start_torch(training.device, training.threads)
     prepared = read_prepared(data)

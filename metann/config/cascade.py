@@ -1,0 +1,160 @@
+"""The configuration of cascades: which networks, how they are judged, and what the memory and the stream of images are."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from metann import registry
+from metann.config.section import Positive, Section, read_section
+from metann.errors import MetannError, unknown
+from metann.files import read_json
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _known_scores(names: tuple[str, ...]) -> tuple[str, ...]:
+    known = registry.functions("cascade/score_functions.py")
+    for name in names:
+        if name not in known:
+            raise unknown("score function", name, known, "metann/cascade/score_functions.py")
+    return names
+
+
+class MemorySection(Section):
+    """Answers kept for images that come again."""
+
+    key: str = "none"
+    """How an image is known again: dhash, invariants (rotations too), or none for no memory."""
+    capacity: Positive | None = None
+    """Most answers kept, the least recently used forgotten first; null: no bound."""
+
+    @field_validator("key")
+    @classmethod
+    def _known(cls, key: str) -> str:
+        known = registry.functions("cascade/memory_keys.py")
+        if key != "none" and key not in known:
+            raise unknown("memory key", key, [*known, "none"], "metann/cascade/memory_keys.py")
+        return key
+
+
+class WorkloadSection(Section):
+    """The stream of images that a cascade answers: all images of a split, and duplicates of them."""
+
+    duplicates: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    """Duplicates per image; 0.5 repeats half of the images once, 2 every image twice."""
+    rotations: Share = 0.0
+    """Share of the duplicates that are turned by a quarter or a half, or mirrored."""
+    shuffled: bool = True
+    """Mix originals and duplicates; false: duplicates come last."""
+    seed: Annotated[int, Field(ge=0)] = 42
+    """Of duplicates, turns and order."""
+
+
+class ChainSection(Section):
+    """A cascade of more than two networks."""
+
+    networks: Annotated[tuple[str, ...], Field(min_length=2)]
+    """In the order in which they are asked."""
+    thresholds: tuple[float, ...] = ()
+    """One after each network but the last; empty: searched on validation, stage by stage."""
+    score: str = "difference"
+    """A function of metann/cascade/score_functions.py."""
+    postcheck: bool = False
+    """Keep the more confident answer."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ChainSection":
+        _known_scores((self.score,))
+        if self.thresholds and len(self.thresholds) != len(self.networks) - 1:
+            raise MetannError(f"{len(self.networks)} networks need {len(self.networks) - 1} thresholds, {len(self.thresholds)} were given")
+        return self
+
+
+def read_cascade(path: Path) -> ChainSection:
+    """Read cascade.json, as choose-cascade writes it: a chain of two networks or more with its thresholds.
+
+    Raises:
+        MetannError: missing, not JSON, unknown keys, unknown score function, or a wrong number of thresholds.
+    """
+    chain = read_section(ChainSection, read_json(path), str(path))
+    if not chain.thresholds:
+        raise MetannError(f"{path} has no thresholds; give one after each network but the last")
+    return chain
+
+
+class CascadeSection(Section):
+    """Cascades of two networks: which pairs, how they are judged, and what is run."""
+
+    networks: tuple[str, ...] = ()
+    """Names of `networks`; empty: all of them."""
+    pairs: Literal["all"] | tuple[tuple[str, str], ...] = "all"
+    """[first, second] each, or all ordered pairs."""
+    chains: tuple[ChainSection, ...] = ()
+    """Cascades of more networks."""
+    scores: Annotated[tuple[str, ...], Field(min_length=1)] = ("max_probability", "difference", "entropy")
+    """How sure an answer is; functions of metann/cascade/score_functions.py."""
+    postcheck: Literal["both", "with", "without"] = "both"
+    """Keep the more confident of two answers, always take the second, or try both ways."""
+    search: Literal["exact", "grid"] = "exact"
+    """Which thresholds are tried: every distinct score, or the published uniform grid. Both are always reported."""
+    grid: Annotated[int, Field(ge=2)] = 2000
+    """Thresholds of the uniform grid."""
+    objective: Literal["accuracy", "target_accuracy", "budget"] = "accuracy"
+    """The best accuracy; an accuracy of `target` at least cost; or the best accuracy for `budget`."""
+    target: Share | Literal["best_network"] = "best_network"
+    """An accuracy, or that of the best single network on validation."""
+    budget: Annotated[float, Field(gt=0)] | None = None
+    """Multiply-accumulates per image, on average."""
+    memory: MemorySection = MemorySection()
+    workload: WorkloadSection = WorkloadSection()
+    batch_size: Positive = 1
+    """Images that the chosen cascade answers at once when it is run."""
+    figures: tuple[str, ...] = ("cascade_thresholds", "cascade_cost", "cascade_complementarity", "cascade_memory")
+
+    @field_validator("scores")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if "oracle" in names:
+            raise MetannError("the oracle looks at the true class and cannot be chosen; it is reported as a bound in any case")
+        return _known_scores(names)
+
+    @field_validator("figures")
+    @classmethod
+    def _known_figures(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        known = [name for name in registry.figures() if name.startswith("cascade_")]
+        for name in names:
+            if name not in known:
+                raise unknown("figure of cascades", name, known, "metann/figures/")
+        return names
+
+    @model_validator(mode="after")
+    def _complete(self) -> "CascadeSection":
+        if self.objective == "budget" and self.budget is None:
+            raise MetannError("cascade.objective is 'budget'; give cascade.budget in multiply-accumulates per image")
+        for pair in () if self.pairs == "all" else self.pairs:
+            if pair[0] == pair[1]:
+                raise MetannError(f"cascade.pairs: {pair[0]!r} cannot be both networks of a pair")
+        return self
+
+    def network_names(self, configured: list[str]) -> list[str]:
+        """Names of the networks that take part, in the order of the configuration.
+
+        Raises:
+            MetannError: a name that is not in `configured`, a pair or chain outside `networks`, or fewer than two networks.
+        """
+        names = list(self.networks) or list(configured)
+        pairs = () if self.pairs == "all" else self.pairs
+        for role, mentioned in [
+            ("cascade.networks", names),
+            ("cascade.pairs", [name for pair in pairs for name in pair]),
+            ("cascade.chains", [name for chain in self.chains for name in chain.networks]),
+        ]:
+            for name in mentioned:
+                if name not in configured:
+                    raise unknown(f"network (in {role})", name, configured, "the section `networks`")
+                if name not in names:
+                    raise MetannError(f"{role} names {name!r}, which is not one of cascade.networks; add it there")
+        if len(names) < 2:
+            raise MetannError(f"a cascade needs two networks, the configuration has {len(names)}; add one to `networks`")
+        return names

@@ -1,0 +1,60 @@
+"""The sections of trainings: of networks, and of experts."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from metann.config.section import NonNegative, Positive, Section
+
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class TrainingSection(Section):
+    """One run of the training loop. The published recipe is SGD with Nesterov momentum and a one-cycle rate."""
+
+    epochs: Positive = 8
+    """Passes over the training images."""
+    batch_size: Positive = 128
+    """Images of one step."""
+    learning_rate: Rate = 0.2
+    """The peak of the schedule."""
+    momentum: Fraction = 0.9
+    """Nesterov momentum of SGD; 0 = none."""
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5e-4
+    """L2 penalty in every step, as torch's SGD applies it."""
+    schedule: Literal["one_cycle", "trapezoid", "cosine", "constant"] = "one_cycle"
+    """Course of the learning rate."""
+    crop_padding: NonNegative = 2
+    """Pixels of reflected border for random crops; 0 = no crop."""
+    flip: bool = True
+    """Mirror half of the images left-right."""
+    label_smoothing: Fraction = 0.0
+    """Share of the target that is spread over all classes."""
+    ema: Fraction = 0.0
+    """Decay per step of an exponential moving average of the weights; 0 = off."""
+    early_stop: NonNegative = 0
+    """Stop after this many epochs without a better validation accuracy; 0 = never."""
+    compile: bool = False
+    """Use torch.compile; on CUDA only."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute; auto takes CUDA where it is."""
+    threads: Positive = 1
+    """Torch threads of one job; more jobs at once beat more threads."""
+
+
+class ExpertSection(TrainingSection):
+    """The training of the experts, and what they start from."""
+
+    epochs: Positive = 4
+    """Passes over the expert's images."""
+    learning_rate: Rate = 0.05
+    """The peak of the schedule; lower than the switch's, whose weights are refined."""
+    start: Literal["switch", "scratch"] = "switch"
+    """Fine-tune the switch's weights, or begin anew."""
+    sampler: Literal["uniform", "hard"] = "uniform"
+    """Hard: draw images by their loss in the previous epoch."""
+    train: Literal["all", "head"] = "all"
+    """Head: last block and classifier only."""
+    classes_per_job: Positive = 5
+    """Experts trained by one process; changes no result."""

@@ -1,0 +1,1 @@
+"""What an answer costs: multiply-accumulates, and joules where a meter is."""

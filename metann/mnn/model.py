@@ -1,0 +1,234 @@
+"""The meta neural network as one module: images in, probabilities out, and only the experts that are asked run.
+
+N images, C channels, H x H pixels, K classes; M answers of experts (one per asked expert and image).
+
+Probabilities are rounded to float32 where the tables of a run round them, and combined by the same functions, so that what is
+predicted here is what the tables say.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from metann.compute.inference import CPU_BATCH, exact_arithmetic, in_pieces
+from metann.config.run import SwitchFunction
+from metann.cost.macs import count_macs
+from metann.errors import MetannError
+from metann.mnn.calibration import apply_expert_temperature, apply_temperature
+from metann.mnn.combination import combine_answers, log_odds_added
+from metann.mnn.evaluation import prefix_lengths, prefix_mask
+from metann.mnn.single import combine_one
+from metann.training.augmentation import normalise
+from metann.training.objectives import class_probabilities
+from metann.weights.files import build_unfilled, fill, load_state, read_header, save_weights
+
+KIND = "meta neural network"
+_KEPT = ("architecture", "settings", "num_classes", "channels", "image_size", "class_names", "mean", "std", "dataset", "digest")
+
+
+class Answer(NamedTuple):
+    """What the meta neural network says of a batch.
+
+    Attributes:
+        p_NK: (N, K) float64 probabilities; the prediction is their argmax.
+        active_NK: (N, K) bool, the classes whose experts were asked.
+        macs_N: (N,) int64 multiply-accumulates spent on each image.
+    """
+
+    p_NK: Tensor
+    active_NK: Tensor
+    macs_N: Tensor
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How switch and experts are put together.
+
+    Attributes:
+        switch_function: such as `threshold(0.17)`.
+        combine: a rule of metann.mnn.RULES.
+        prior_K: base rates, for product_calibrated only.
+        switch_temperature: divides the switch's logits.
+        expert_temperatures_K: divide the experts' log-odds; both temperatures or neither.
+    """
+
+    switch_function: str
+    combine: str = "product"
+    prior_K: tuple[float, ...] | None = None
+    switch_temperature: float | None = None
+    expert_temperatures_K: tuple[float, ...] | None = None
+
+
+class MetaNeuralNetwork(nn.Module):
+    """A switch, one expert for each class and the rule between them. Always in eval mode: its parts are trained one by one."""
+
+    def __init__(self, switch: nn.Module, experts: Sequence[nn.Module | None], rule: Rule, header: dict[str, Any]) -> None:
+        """Put trained parts together.
+
+        Args:
+            switch: logits over K classes.
+            experts: the same architecture, in class order; None for one that was not trained, whose answer is the switch's.
+            rule: see `Rule`.
+            header: of the switch's weights file; class_names, channels, image_size, mean and std are used.
+
+        Raises:
+            MetannError: not one expert for each class, or a rule that is none.
+        """
+        super().__init__()
+        classes = len(header["class_names"])
+        if len(experts) != classes:
+            raise MetannError(f"{len(experts)} experts for {classes} classes; each class needs one, or None")
+        self.switch, self.rule, self.header = switch, rule, header
+        self.experts = nn.ModuleDict({str(c): expert for c, expert in enumerate(experts) if expert is not None})
+        self._expert_of = list(experts)  # a ModuleDict takes longer to look into than a small network's layer to run
+        self.function = SwitchFunction.parse(rule.switch_function)
+        self._added_K = log_odds_added(rule.combine, rule.prior_K, classes)
+        self._added = self._added_K.tolist()
+        self._shape = (header["channels"], header["image_size"], header["image_size"])
+        self._mean, self._std = tuple(header["mean"]), tuple(header["std"])
+        self.macs = count_macs(switch, *self._shape[:2])
+        self._macs_K = np.array([self.macs if expert is not None else 0 for expert in experts], np.int64)
+        self.register_buffer("_place", torch.empty(0), persistent=False)  # goes where the module goes; to find a parameter takes longer
+        self.requires_grad_(False).eval().to(memory_format=torch.channels_last)
+
+    @property
+    def class_names(self) -> list[str]:
+        """K names, in label order."""
+        return list(self.header["class_names"])
+
+    def train(self, mode: bool = True) -> "MetaNeuralNetwork":  # noqa: ARG002
+        """Stay in eval mode."""
+        return super().train(False)
+
+    def forward(self, images_NCHW: Tensor) -> Answer:
+        """Classify a batch; an expert runs once, on the images that ask it, and on no other.
+
+        Args:
+            images_NCHW: uint8 pixels, as in images.npy, of the header's channels and image size; on any device.
+
+        Returns:
+            Tensors on the CPU.
+
+        Raises:
+            MetannError: images of another type or shape.
+        """
+        if not isinstance(images_NCHW, Tensor) or images_NCHW.dtype != torch.uint8 or images_NCHW.shape[1:] != self._shape:
+            found = f"{getattr(images_NCHW, 'dtype', type(images_NCHW).__name__)} of shape {tuple(getattr(images_NCHW, 'shape', ()))}"
+            raise MetannError(f"images are {found}; needed: a tensor of torch.uint8 of shape (N, {', '.join(map(str, self._shape))})")
+        device = self._buffers["_place"].device  # as an attribute it would take longer
+        with torch.inference_mode(), exact_arithmetic(device):
+            pixels_NCHW = normalise(images_NCHW.to(device), self._mean, self._std)
+            alone = len(images_NCHW) == 1 and self.rule.switch_temperature is None
+            p_NK, active_NK, macs_N = self._one(pixels_NCHW) if alone else self._many(pixels_NCHW)
+        return Answer(torch.from_numpy(p_NK), torch.from_numpy(active_NK), torch.from_numpy(macs_N))
+
+    def _one(self, pixels_1CHW: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """One image, in plain floats: beside a small network the calls of array libraries would take longer than the network."""
+        (switch_K,) = class_probabilities(self._modules["switch"](pixels_1CHW)).float().tolist()
+        if self.function.name == "threshold":
+            (least,) = self.function.parameters
+            active = [c for c, p in enumerate(switch_K) if p >= least]
+        else:
+            length = int(prefix_lengths(self.function.name, self.function.parameters, [switch_K])[0])
+            active = sorted(range(len(switch_K)), key=switch_K.__getitem__, reverse=True)[:length]  # a stable sort: ties by class
+        answers, macs, asked_K = {}, self.macs, [False] * len(switch_K)
+        for c in active:
+            asked_K[c] = True
+            if (expert := self._expert_of[c]) is None:
+                answers[c] = switch_K[c]
+            else:
+                answers[c] = class_probabilities(expert(pixels_1CHW)).tolist()[0][c]
+                macs += self.macs
+        p_K = combine_one(switch_K, answers, rule=self.rule.combine, added_K=self._added)
+        return np.array([p_K]), np.array([asked_K]), np.array([macs])
+
+    def _many(self, pixels_NCHW: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        raw_NK = class_probabilities(_logits(self.switch, pixels_NCHW)).float().cpu().numpy()
+        switch_NK = raw_NK.astype(np.float64)
+        if self.rule.switch_temperature is not None:
+            switch_NK = apply_temperature(raw_NK, self.rule.switch_temperature).astype(np.float32).astype(np.float64)
+        active_NK = prefix_mask(switch_NK, prefix_lengths(self.function.name, self.function.parameters, switch_NK))
+        class_M, image_M = np.nonzero(active_NK.T)
+        expert_M = self._ask(pixels_NCHW, raw_NK, class_M, image_M)
+        p_NK = combine_answers(switch_NK, image_M, class_M, expert_M, rule=self.rule.combine, added_K=self._added_K)
+        return p_NK, active_NK, active_NK @ self._macs_K + self.macs
+
+    def _ask(self, pixels_NCHW: Tensor, switch_NK: np.ndarray, class_M: np.ndarray, image_M: np.ndarray) -> np.ndarray:
+        """(M,) float64 answers; `class_M` rises, so each expert's images lie together. One transfer from the device for all."""
+        if not len(class_M):
+            return np.zeros(0)
+        counts_K = np.bincount(class_M)
+        asked = counts_K.nonzero()[0].tolist()
+        answers, start = [], 0
+        for c in asked:
+            stop = start + int(counts_K[c])
+            answers.append(self._answers(pixels_NCHW, switch_NK, c, image_M[start:stop]))
+            start = stop
+        expert_M = (answers[0] if len(answers) == 1 else torch.cat(answers)).cpu().numpy()
+        if (temperatures_K := self.rule.expert_temperatures_K) is not None:
+            for c in asked:
+                expert_M[class_M == c] = apply_expert_temperature(expert_M[class_M == c], temperatures_K[c])
+        return expert_M
+
+    def _answers(self, pixels_NCHW: Tensor, switch_NK: np.ndarray, c: int, image_M: np.ndarray) -> Tensor:
+        """(M,) float64 answers of expert c about M images, on their device."""
+        if (expert := self._expert_of[c]) is None:
+            return torch.from_numpy(switch_NK[image_M, c].astype(np.float64)).to(pixels_NCHW.device)
+        mine = pixels_NCHW if len(image_M) == len(pixels_NCHW) else pixels_NCHW[torch.from_numpy(image_M).to(pixels_NCHW.device)]
+        return class_probabilities(_logits(expert, mine))[:, c]
+
+    def save(self, path: Path | str) -> None:
+        """Write everything into one safetensors file, whole or not at all."""
+        header = {key: self.header[key] for key in (*_KEPT, "origin") if key in self.header}
+        header |= {"kind": KIND, "rule": asdict(self.rule), "trained": [expert is not None for expert in self._expert_of]}
+        save_weights(Path(path), self.state_dict(), header)
+
+    @classmethod
+    def load(
+        cls,
+        path: Path | str,
+        *,
+        seed: int | None = None,
+        dataset_threshold: float | None = None,
+        switch_function: str | None = None,
+    ) -> "MetaNeuralNetwork":
+        """Read the network that a run chose on its validation images, or a packed file; on the CPU.
+
+        Args:
+            path: folder of a run, such as results/demo, or a file of `save` (`metann pack`).
+            seed: of a run; None is its first.
+            dataset_threshold: of a run; None is the chosen one.
+            switch_function: instead of the chosen one, such as `top_k(2)`.
+
+        Raises:
+            MetannError: nothing there, files that are broken or do not belong together, or a choice that the run does not have.
+        """
+        path = Path(path)
+        if path.is_dir():
+            from metann.mnn.run_folder import read_run
+
+            parts, rule, header = read_run(path, seed, dataset_threshold, switch_function)
+            return cls(parts[0], parts[1:], rule, header)
+        header = read_header(path)
+        if header.get("kind") != KIND:
+            raise MetannError(f"{path} is not a packed meta neural network; make one with: metann pack RUN --output model.safetensors")
+        if seed is not None or dataset_threshold is not None:
+            raise MetannError(f"{path} is packed: its seed and dataset threshold are fixed; give the folder of a run to choose them")
+        rule = {key: tuple(value) if isinstance(value, list) else value for key, value in header["rule"].items()}
+        if switch_function is not None:
+            rule["switch_function"] = switch_function
+        experts = [build_unfilled(header) if trained else None for trained in header["trained"]]
+        network = cls(build_unfilled(header), experts, Rule(**rule), header)
+        fill(network, load_state(path), path, f"a meta neural network of {header['architecture']}")
+        return network
+
+
+def _logits(network: nn.Module, pixels_NCHW: Tensor) -> Tensor:
+    if len(pixels_NCHW) <= CPU_BATCH:
+        return network(pixels_NCHW)
+    return torch.cat([network(piece) for piece in in_pieces(pixels_NCHW, pixels_NCHW.device)])

@@ -1,0 +1,63 @@
+"""The meta neural network that a run chose, found by what the run's tables say of themselves."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from metann.errors import MetannError, unknown
+from metann.mnn.model import Rule
+from metann.tables.frames import read_arrow
+from metann.thresholds import format_threshold, parse_threshold
+from metann.weights.files import load_weights
+
+
+def read_run(
+    folder: Path, seed: int | None, dataset_threshold: float | None, switch_function: str | None
+) -> tuple[list[nn.Module | None], Rule, dict[str, Any]]:
+    """Switch and experts, the rule between them, and the header of the switch's weights with the `origin` of all.
+
+    Args:
+        folder: of a collected run, with tables/choice.parquet.
+        seed, dataset_threshold, switch_function: instead of the first seed and of what was chosen on validation.
+
+    Returns:
+        [switch, expert 0, .., expert K - 1], None for an expert that was not trained.
+
+    Raises:
+        MetannError: not a run, an unknown seed or threshold, or files that are missing, broken or do not belong together.
+    """
+    table = folder / "tables" / "choice.parquet"
+    if not table.is_file():
+        raise MetannError(f"{folder} is not the folder of a finished run (no {table.name} in tables); give one, or a packed file")
+    arrow, described = read_arrow(table, "choice")
+    chosen = {row["seed"]: row for row in arrow.to_pylist() if row["scope"] == "chosen"}
+    if seed is None:
+        seed = min(chosen)
+    if seed not in chosen:
+        raise unknown("seed", seed, chosen, f"`seeds` of the configuration of {folder}")
+    threshold = chosen[seed]["dataset_threshold"] if dataset_threshold is None else parse_threshold(dataset_threshold)
+    place = Path(f"seed_{seed}", f"dataset_threshold_{format_threshold(threshold)}")
+    prefix = folder / "evaluation" / place / "prefix.parquet"
+    if not prefix.is_file():
+        known = [path.name.removeprefix("dataset_threshold_") for path in prefix.parents[1].glob("dataset_threshold_*")]
+        raise unknown("dataset threshold", format_threshold(threshold), known, f"`mnn.dataset_thresholds` of the configuration of {folder}")
+    evaluated = read_arrow(prefix, "prefix")[1]
+    temperatures = evaluated.get("temperatures") or {}
+    rule = Rule(
+        switch_function=switch_function or "{switch_function}({parameter})".format(**chosen[seed]),
+        combine=evaluated["combine"],
+        prior_K=tuple(evaluated["prior"]) if evaluated.get("prior") else None,
+        switch_temperature=temperatures.get("switch"),
+        expert_temperatures_K=tuple(temperatures["experts"]) if temperatures else None,
+    )
+    same = {"digest": evaluated["digest"], "class_names": evaluated["class_names"]}
+    switch_path = folder / "networks" / str(evaluated["network"]) / f"seed_{seed}" / "weights.safetensors"
+    switch, header = load_weights(switch_path, same | {"seed": seed})
+    parts: list[nn.Module | None] = [switch]
+    for c in range(len(evaluated["class_names"])):
+        path = folder / "experts" / place / f"class_{c}" / "weights.safetensors"
+        expert, found = load_weights(path, same | {"seed": seed, "class": c, "dataset_threshold": threshold})
+        parts.append(expert if found["state"] == "trained" else None)
+    header["origin"] = {"run": described.get("run", folder.name), "seed": seed, "dataset_threshold": threshold}
+    return parts, rule, header

@@ -1,0 +1,1 @@
+"""Intervals, paired tests, permutations and the words for them. Pure numpy; scipy where it is needed."""

@@ -1,0 +1,205 @@
+"""Weight files: safetensors whose header says which network they belong to, checked when they are read.
+
+The header is JSON under the one metadata key `metann` (several keys would be stored in random order, and equal weights would make
+different files). Files made elsewhere (plain safetensors, a pickled state_dict) are read as tensors only, never as code.
+"""
+
+import json
+import pickle
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from metann.errors import MetannError
+from metann.files import atomic
+from metann.networks._build import build
+from metann.weights.head import head_parameters
+
+__all__ = ["build_unfilled", "fill", "head_parameters", "load_state", "load_weights", "pretrained", "read_header", "save_weights"]
+
+REQUIRED = ("architecture", "num_classes", "channels", "image_size")
+WRAPPERS = ("module.", "_orig_mod.")  # of data parallelism and of torch.compile
+
+INIT = [getattr(nn.init, f"{how}_") for how in ("uniform", "normal", "trunc_normal", "kaiming_uniform", "kaiming_normal", "xavier_uniform")]
+DRAWN = (Tensor.normal_, Tensor.uniform_, *INIT)
+
+
+class _Unfilled(TorchFunctionMode):
+    """Zeros instead of random initialisation: hardly any time spent on it, torch's random state untouched.
+
+    Not whatever the memory held: torch draws a truncated normal again and again until all values are in range.
+    """
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func in DRAWN:
+            with torch.no_grad():
+                return (args[0] if args else kwargs["tensor"]).zero_()
+        return func(*args, **kwargs)
+
+
+def build_unfilled(header: Mapping[str, Any]) -> nn.Module:
+    """The network that `header` describes, before `fill` gives it weights."""
+    with _Unfilled():
+        return build(*(header[key] for key in REQUIRED), **header.get("settings", {}))
+
+
+def _plain(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    plain = {}
+    for key, tensor in state.items():
+        while key.startswith(WRAPPERS):
+            key = key.split(".", 1)[1]
+        plain[key] = tensor
+    return plain
+
+
+def save_weights(path: Path, weights: nn.Module | Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+    """Write a network's state and its header, whole or not at all; the same weights and header make the same bytes.
+
+    Args:
+        weights: a module or its state_dict.
+        header: architecture, settings, num_classes, channels, image_size, class_names, mean, std and whatever else JSON can hold.
+
+    Raises:
+        MetannError: the header lacks what is needed to build the network again, or the file cannot be written.
+    """
+    if missing := [key for key in REQUIRED if key not in header]:
+        raise MetannError(f"cannot write {path}: the header lacks {', '.join(missing)}; needed to build the network again")
+    names = header.get("class_names")
+    if names is not None and len(names) != header["num_classes"]:
+        raise MetannError(f"cannot write {path}: {len(names)} class names for {header['num_classes']} classes; give one for each")
+    state = _plain(weights.state_dict() if isinstance(weights, nn.Module) else weights)
+    # Tensors of a file may not share memory or be strided (channels_last is).
+    state = {key: tensor.detach().to("cpu", copy=True).contiguous() for key, tensor in state.items()}
+    text = json.dumps(dict(header), sort_keys=True, allow_nan=False)
+    with atomic(Path(path)) as temporary:  # not save_file, whose files only their owner may read
+        temporary.write_bytes(save(state, metadata={"metann": text}))
+
+
+def _open(path: Path) -> Any:
+    try:
+        return safe_open(path, framework="pt")
+    except FileNotFoundError:
+        raise MetannError(f"no weights file {path}; run the stage that makes it, or check the path") from None
+    except (SafetensorError, OSError) as error:
+        raise MetannError(f"cannot read {path} as safetensors ({error}): truncated, or of another format; make or fetch it again") from None
+
+
+def _header(file: Any, path: Path) -> dict[str, Any]:
+    try:
+        header = json.loads((file.metadata() or {})["metann"])
+    except (KeyError, json.JSONDecodeError):
+        raise MetannError(f"{path} has no header of metann; give it as `weights` of a network, which names its architecture") from None
+    if missing := [key for key in REQUIRED if key not in header]:
+        raise MetannError(f"the header of {path} lacks {', '.join(missing)}; make the file again")
+    return header
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """What a weights file says of itself.
+
+    Raises:
+        MetannError: the file is missing, truncated, or not written by `save_weights`.
+    """
+    with _open(path) as file:
+        return _header(file, path)
+
+
+def check_header(path: Path, header: Mapping[str, Any], expect: Mapping[str, Any]) -> None:
+    """Refuse a file whose header differs from what is expected of it, key by key; lists and tuples are equal.
+
+    Raises:
+        MetannError: naming the file, the key and both values; for class names, the first that differs.
+    """
+    for key, wanted in expect.items():
+        found = header.get(key)
+        if isinstance(wanted, list | tuple) and isinstance(found, list | tuple):
+            if list(wanted) == list(found):
+                continue
+            if len(wanted) == len(found):
+                place = next(i for i, (a, b) in enumerate(zip(wanted, found, strict=True)) if a != b)
+                key, wanted, found = f"{key}[{place}]", wanted[place], found[place]
+            else:
+                key, wanted, found = f"number of {key}", len(wanted), len(found)
+        if found != wanted:
+            raise MetannError(f"{path} was made for {key} {found!r}, but {wanted!r} is asked for; use weights made for it")
+
+
+def fill(module: nn.Module, state: Mapping[str, Tensor], path: Path | str, architecture: str) -> nn.Module:
+    """Copy a state into a module; every key must find its place with its shape. Returns the module in eval mode.
+
+    Raises:
+        MetannError: naming the first keys that are missing, left over, or of another shape.
+    """
+    wanted = module.state_dict()
+    # Files from before torch 0.4.1 do not count batches; the count is used nowhere.
+    missing = [key for key in wanted if key not in state and not key.endswith("num_batches_tracked")]
+    surplus = [key for key in state if key not in wanted]
+    shapes = [key for key in state if key in wanted and state[key].shape != wanted[key].shape]
+    faults = [f"{len(keys)} keys {what} ({keys[0]} ...)" for keys, what in ((missing, "are missing"), (surplus, "are left over")) if keys]
+    faults += [f"{key} is {list(state[key].shape)}, not {list(wanted[key].shape)}" for key in shapes[:1]]
+    if faults:
+        raise MetannError(f"{path} does not fit {architecture}: {'; '.join(faults)}; check architecture, settings and number of classes")
+    module.load_state_dict(state, strict=False)
+    return module.eval()
+
+
+def load_weights(path: Path, expect: Mapping[str, Any] | None = None) -> tuple[nn.Module, dict[str, Any]]:
+    """Build the network that a file's header describes and fill it; on the CPU, in eval mode.
+
+    Args:
+        path: a file of `save_weights`.
+        expect: header values the file must have, such as {"class_names": [...], "architecture": "resnet20"}.
+
+    Raises:
+        MetannError: no such file, truncated, not ours, other than expected, or not fitting its own header.
+    """
+    with _open(path) as file:
+        header = _header(file, path)
+        check_header(path, header, expect or {})
+        state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    return fill(build_unfilled(header), state, path, header["architecture"]), header
+
+
+def load_state(path: Path) -> dict[str, Tensor]:
+    """Tensors of a local file made anywhere: .safetensors, or a state_dict pickled by torch (.pt, .pth); code in it is never run.
+
+    Prefixes of wrappers (`module.`) are dropped; a checkpoint that keeps its state under `state_dict` or `model` is opened.
+
+    Raises:
+        MetannError: no such file, unreadable, or holding anything but named tensors.
+    """
+    path = Path(path)
+    if path.suffix == ".safetensors":
+        with _open(path) as file:
+            return _plain({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
+    try:
+        with warnings.catch_warnings(action="ignore"):  # newer pickle protocols are read all the same, or refused
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise MetannError(f"no weights file {path}; check the path") from None
+    except pickle.UnpicklingError:
+        raise MetannError(f"{path} holds more than tensors, or is damaged; nothing in it was run: save its state_dict alone") from None
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).split("\n", 1)[0]
+        raise MetannError(f"cannot read {path}: {reason}; a .safetensors file or a pickled state_dict is needed") from None
+    for key in ("state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict) or not state or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
+        raise MetannError(f"{path} is not a state_dict (names and tensors); save module.state_dict() alone")
+    return _plain(state)
+
+
+def pretrained(architecture: str, weights: str, header: Mapping[str, Any]) -> tuple[nn.Module, dict[str, Any]]:
+    """A network with weights from elsewhere, as a config's `weights` names them; see metann/networks/published.py."""
+    from metann.weights import published
+
+    return published.pretrained(architecture, weights, header)

@@ -1,0 +1,1 @@
+"""What the rules need: the machine's GPUs, and what made a file."""

@@ -1,0 +1,94 @@
+"""What made a file: a digest of the code that ran, and the versions of the libraries.
+
+Snakemake does not see edits in a package behind a CLI, so every rule carries `code_digest(...)` of its stage in params.
+"""
+
+import ast
+import hashlib
+import sys
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+from metann.errors import MetannError
+
+ROOT = Path(__file__).parents[2]
+# These steer a stage only through its flags, which are params of the rule already; names are checked before any job.
+_NOT_FOLLOWED = {
+    "metann.config.run",
+    "metann.config.cascade",
+    "metann.config.section",
+    "metann.registry",
+    "metann.workflow.rules",
+    "metann.workflow.provenance",
+    "metann.compute.gpus",
+}
+
+
+def _file(module: str) -> Path | None:
+    base = ROOT.joinpath(*module.split("."))
+    for path in (base / "__init__.py", base.with_suffix(".py")):
+        if path.is_file():
+            return path
+    return None
+
+
+def _imports(tree: ast.Module) -> set[str]:
+    """Modules of metann that a syntax tree imports, with their packages; imports for type checking do not count."""
+    found: set[str] = set()
+    stack: list[ast.AST] = [tree]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            stack += node.orelse
+            continue
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module)
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+        stack += ast.iter_child_nodes(node)
+    with_packages = {".".join(name.split(".")[:depth]) for name in found for depth in range(1, name.count(".") + 2)}
+    return {name for name in with_packages if name.split(".")[0] == "metann" and _file(name)}
+
+
+@cache
+def _parsed(module: str) -> tuple[str, frozenset[str]]:
+    """(normal form of a module's code without docstrings, what it imports)."""
+    path = _file(module)
+    if path is None:
+        raise MetannError(f"no module {module} in {ROOT}")
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node, clean=False):
+            node.body = node.body[1:]
+    return ast.dump(tree), frozenset(_imports(tree))
+
+
+@cache
+def import_closure(*modules: str) -> tuple[str, ...]:
+    """All modules of metann that run when `modules` are imported, sorted; found in the source, nothing is imported."""
+    todo, seen = list(modules), set()
+    while todo:
+        module = todo.pop()
+        if module not in seen and module not in _NOT_FOLLOWED:
+            seen.add(module)
+            todo += _parsed(module)[1]
+    return tuple(sorted(seen))
+
+
+@cache
+def code_digest(*modules: str) -> str:
+    """12 hex digits over the code of the import closure; comments, docstrings and layout do not count.
+
+    Args:
+        modules: full names such as `metann.stages.train_network`; a module that is only imported by name at run time
+            (a dataset, an architecture family, a figure) has to be named too.
+    """
+    text = "\n".join(f"{module} {_parsed(module)[0]}" for module in import_closure(*modules))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def versions() -> dict[str, str]:
+    """Versions that a result may depend on."""
+    return {"python": sys.version.split()[0]} | {name: metadata.version(name) for name in ("metann", "torch", "numpy", "pyarrow")}
