@@ -22,10 +22,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metann.compute.inference import start_torch
-from metann.mnn.model import MetaNeuralNetwork, Rule
+from metann.compute.normalise import normalise
+from metann.compute.process import start_torch
+from metann.mnn.model import MetaNeuralNetwork
+from metann.mnn.setting import Rule
 from metann.networks._build import build
-from metann.training.augmentation import normalise
 from metann.training.objectives import class_probabilities
 
 CLASSES, SINGLES = 10, 64

@@ -28,9 +28,10 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from metann import networks
-from metann.config.run import DataSection
+from metann.compute.normalise import normalise
+from metann.config.data import DataSection
 from metann.data.raw import load_dataset
-from metann.training.augmentation import normalise, random_crop, random_flip
+from metann.training.augmentation import random_crop, random_flip
 
 MEAN, STD, PADDING, BATCH, CLASSES = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616), 4, 128, 10
 Batches = Callable[[], Iterable[tuple[Tensor, Tensor]]]

@@ -137,7 +137,7 @@ def together(base: Path, trained: Path, output: Path, also: float = 0.0, **how: 
 
 
 def _threshold(t: float) -> Any:
-    from metann.config.run import SwitchFunction
+    from metann.function_call import SwitchFunction
 
     return SwitchFunction(name="threshold", parameters=(t,))
 
@@ -173,7 +173,8 @@ def one_seed(seed: int, only: list[str], data: Path) -> dict[str, tuple[Outcome,
 
 def line(option: str, pairs: list[tuple[Outcome, Outcome]]) -> list[str]:
     """A row of the table."""
-    from metann.statistics.paired import compare_paired, t_interval
+    from metann.statistics.intervals import t_interval
+    from metann.statistics.paired import compare_paired
 
     before, after = ([pair[side] for pair in pairs] for side in (0, 1))
     gains = t_interval([100 * (b.right_N.mean() - a.right_N.mean()) for a, b in pairs])
@@ -203,7 +204,7 @@ def main() -> None:
     given = parser.parse_args()
     print(f"{_report.machine('torch')}; config.yaml at dataset threshold {THRESHOLD}, seeds 0 .. {given.seeds - 1}\n")
 
-    from metann.config.run import DataSection
+    from metann.config.data import DataSection
     from metann.stages.prepare_data import prepare_data
 
     with tempfile.TemporaryDirectory() as name:

@@ -1,4 +1,4 @@
-from metann.config.run import SwitchFunction
+from metann.function_call import SwitchFunction
 from metann.thresholds import format_threshold
 
 SWITCH = f"{RESULTS}/networks/{run.mnn.switch}/seed_{{seed}}"

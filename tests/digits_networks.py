@@ -3,7 +3,9 @@
 import csv
 from pathlib import Path
 
-from metann.config.run import DataSection, ExpertSection, NetworkSection, TrainingSection
+from metann.config.data import DataSection
+from metann.config.network import NetworkSection
+from metann.config.run import ExpertSection, TrainingSection
 from metann.stages.export_probabilities import export_probabilities
 from metann.stages.prepare_data import prepare_data
 from metann.stages.train_expert import train_expert

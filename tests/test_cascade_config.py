@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from metann.config.cascade import CascadeSection, MemorySection, WorkloadSection, read_cascade
+from metann.cascade.inputs import read_cascade
+from metann.config.cascade import CascadeSection, MemorySection, WorkloadSection
 from metann.config.run import Config
 from metann.config.section import flags, read_section
 from metann.errors import MetannError

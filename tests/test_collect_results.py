@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from synthetic import FUNCTIONS, THRESHOLDS, evaluate, expert_path, make_run, make_tables, relabel_test
 
-from metann.config.run import SwitchFunction
 from metann.errors import MetannError
+from metann.function_call import SwitchFunction
 from metann.mnn.choice import best
 from metann.mnn.prefix import Prefix
 from metann.stages.collect_results import TABLES, collect_results

@@ -54,8 +54,9 @@ def test_tables_import_no_pandas() -> None:
     code = """
 import sys, tempfile, numpy as np
 from pathlib import Path
-from metann.frames import read_arrow, write_frame
-from metann.tables import Samples, read_samples, write_samples
+from metann.tables.frames import read_arrow, write_frame
+from metann.tables.probabilities import read_samples, write_samples
+from metann.tables.samples import Samples
 folder = Path(tempfile.mkdtemp())
 write_samples(folder / "s.parquet", Samples(np.arange(3), np.array(["train", "val", "test"]), np.zeros(3, int), {}))
 read_samples(folder / "s.parquet")

@@ -6,9 +6,12 @@ from typing import Any
 import pytest
 import yaml
 
-from metann.config.run import Config, DataSection, ExpertSection, NetworkSection, SwitchFunction, TrainingSection
+from metann.config.data import DataSection
+from metann.config.network import NetworkSection
+from metann.config.run import Config, ExpertSection, TrainingSection
 from metann.config.section import flags, read_section
 from metann.errors import MetannError
+from metann.function_call import SwitchFunction
 
 ROOT = Path(__file__).parent.parent
 

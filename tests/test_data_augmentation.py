@@ -6,7 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metann.training.augmentation import normalise, random_crop, random_flip
+from metann.compute.normalise import normalise
+from metann.training.augmentation import random_crop, random_flip
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here"))]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metann.config.run import DataSection
+from metann.config.data import DataSection
 from metann.data.classes import check_files, class_count
 from metann.data.prepared import write_prepared
 from metann.data.raw import load_dataset

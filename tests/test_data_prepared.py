@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from metann.config.run import DataSection
+from metann.config.data import DataSection
 from metann.data.prepared import channel_statistics, read_info, read_prepared, write_prepared
 from metann.data.raw import RawDataset
 from metann.errors import MetannError

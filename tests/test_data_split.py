@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metann.config.run import DataSection
+from metann.config.data import DataSection
 from metann.data.split import assign_splits, stratified_mask
 from metann.errors import MetannError
 

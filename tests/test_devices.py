@@ -130,7 +130,7 @@ def test_devices_named_in_the_environment(given: str, found: list[str]) -> None:
 
 
 def test_training_on_the_cpu_takes_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from metann.compute.inference import start_torch
+    from metann.compute.process import start_torch
 
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setenv("METANN_GPUS", "0")

@@ -225,6 +225,6 @@ def test_published_tables_ask_for_as_many_experts_as_counted(tmp_path: Path, sha
 
 
 def test_evaluation_imports_neither_pandas_nor_torch() -> None:
-    code = "import metann.stages.evaluate_mnn, metann.report.prefix, metann.frames, metann.tables, sys; print(*sys.modules)"
+    code = "import metann.stages.evaluate_mnn, metann.mnn.prefix, metann.mnn.inputs, metann.tables.frames, metann.tables.join, sys; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"pandas", "torch", "matplotlib"} & set(loaded)

@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 from conftest import metann
 
-from metann.config.run import NetworkSection
+from metann.config.network import NetworkSection
 from metann.errors import MetannError
 from metann.stages.import_probabilities import import_probabilities
-from metann.tables.probabilities import Probabilities, align, read_probabilities, write_probabilities
+from metann.tables.join import align
+from metann.tables.probabilities import Probabilities, read_probabilities, write_probabilities
 
 N, K = 30, 4
 

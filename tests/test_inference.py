@@ -22,7 +22,8 @@ from metann.errors import MetannError
 from metann.mnn.calibration import apply_expert_temperature, apply_temperature
 from metann.mnn.combination import RULES, combine, log_odds_added
 from metann.mnn.evaluation import prefix_lengths, prefix_mask
-from metann.mnn.model import MetaNeuralNetwork, Rule
+from metann.mnn.model import MetaNeuralNetwork
+from metann.mnn.setting import Rule
 from metann.mnn.single import combine_one
 from metann.networks._build import build
 from metann.stages.collect_results import collect_results

@@ -1,4 +1,4 @@
-"""Imports point one way, and heavy libraries stay out of modules that must start quickly."""
+"""The house: a file imports only lower floors, its own folder, or what its floor names; and every family has the same rooms."""
 
 import ast
 import subprocess
@@ -9,79 +9,223 @@ import pytest
 
 from metann.workflow.provenance import import_closure
 
-PACKAGE = Path(__file__).parent.parent / "metann"
-LAYERS = [
-    {
-        "errors",
-        "files",
-        "registry",
-        "thresholds",
-        "seeds",
-        "config",
-        "cascade_config",
-        "sections",
-        "columns",
-        "sealed",
-        "samples",
-        "training_config",
-        "tables",
-        "frames",
-        "provenance",
-        "devices",
-        "workflow",
-    },
-    {"data", "networks", "objectives", "expert_sets"},
-    {
-        "forward",
-        "checkpoint",
-        "training",
-        "optimizer",
-        "mnn",
-        "cascade",
-        "mixture",
-        "hypernetwork",
-        "statistics",
-        "cost",
-        "energy",
-        "sensors",
-        "figures",
-        "summary",
-        "report",
-        "plan",
-    },
-    {"inference"},
-    {"stages"},
-    {"cli", "__main__"},
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "metann"
+FAMILIES = ("mnn", "cascade")
+# Lowest first. A name is a folder or a module of metann/; what stands behind it are folders of its own floor that it may use too.
+FLOORS: list[dict[str, tuple[str, ...]]] = [
+    {"__init__": (), "errors": (), "seeds": (), "files": (), "registry": (), "thresholds": (), "layout": (), "function_call": ()},
+    {"config": (), "cost": (), "statistics": (), "networks": (), "compute": ()},
+    {"tables": (), "weights": (), "figures": ()},
+    {"data": (), "datasets": ("data",), "training": (), "report": (), "workflow": (), "plan": ()},
+    {family: () for family in FAMILIES},
+    {"model": ()},
+    {"stages": ()},
+    {"cli": (), "__main__": ()},
 ]
+GROUND = set(FLOORS[0])
+TORCH_FREE = ("inputs", "evaluation", "choice", "summary")
+LAZY = {"torch", "torchvision", "scipy", "matplotlib", "pandas"}
 
 
-def layer_of(module: str) -> int:
-    name = module.split(".")[1]
-    return next(depth for depth, names in enumerate(LAYERS) if name in names)
+def room_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else "__init__"
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_point_one_way(path: Path) -> None:
-    module = ".".join(["metann", *path.relative_to(PACKAGE).with_suffix("").parts]).removesuffix(".__init__")
-    if module == "metann":
+def floor_of(room: str) -> int:
+    return next(depth for depth, rooms in enumerate(FLOORS) if room in rooms)
+
+
+def module_of(path: Path, package: Path = PACKAGE) -> str:
+    return ".".join(["metann", *path.relative_to(package).with_suffix("").parts]).removesuffix(".__init__")
+
+
+def imports(tree: ast.AST) -> list[tuple[ast.AST, str]]:
+    """(statement, full name) of every module of metann that is imported, also inside functions; not those for type checking."""
+    found: list[tuple[ast.AST, str]] = []
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"metann.{alias.name}" for alias in node.names] if node.module == "metann" else [node.module]
+            found += [(node, name) for name in names]
+        elif isinstance(node, ast.Import):
+            found += [(node, alias.name) for alias in node.names]
+        stack += ast.iter_child_nodes(node)
+    return found
+
+
+def upward(module: str, source: str) -> list[str]:
+    """What a module imports that it may not."""
+    room = room_of(module)
+    mine = floor_of(room)
+    faults = []
+    for _, name in imports(ast.parse(source)):
+        if not name.startswith("metann.") or name == "metann.__version__":
+            continue
+        other = room_of(name)
+        if other == room or (mine == 0 and other in GROUND) or other in FLOORS[mine].get(room, ()):
+            continue
+        if floor_of(other) >= mine:
+            faults.append(f"{module} imports {name}, which is not below it")
+    return faults
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(PACKAGE))
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_imports_point_down(path: Path) -> None:
+    assert upward(module_of(path), path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("metann.cost.macs", "from metann.training.loop import run_epochs"),
+        ("metann.mnn.choice", "from metann.cascade.choice import rank_pairs"),
+        ("metann.tables.join", "def f():\n    from metann.stages.plan import plan"),
+        ("metann.errors", "from metann.config.run import Config"),
+        ("metann.config.run", "from metann.statistics.paired import mcnemar_p"),
+        ("metann.data.raw", "from metann.datasets.cifar10 import load"),
+    ],
+)
+def test_an_import_that_points_up_is_found(module: str, line: str) -> None:
+    assert upward(module, line)
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """Modules of one import circle in order, or nothing."""
+    done: set[str] = set()
+
+    def walk(module: str, path: list[str]) -> list[str]:
+        if module in path:
+            return path[path.index(module) :]
+        if module in done:
+            return []
+        for other in sorted(graph.get(module, ())):
+            if found := walk(other, [*path, module]):
+                return found
+        done.add(module)
+        return []
+
+    return next((found for module in sorted(graph) if (found := walk(module, []))), [])
+
+
+def test_no_import_circle() -> None:
+    known = {module_of(path) for path in FILES}
+    graph: dict[str, set[str]] = {}
+    for path in FILES:
+        named = set()
+        for node, name in imports(ast.parse(path.read_text())):
+            inner = [f"{name}.{alias.name}" for alias in node.names] if isinstance(node, ast.ImportFrom) else []
+            named |= {module for module in (name, *inner) if module in known and module != "metann"}
+        graph[module_of(path)] = named
+    assert circle(graph) == []
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"a"}}) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.name == "__init__.py" and path.parent != PACKAGE], ids=name_of)
+def test_packages_hold_no_code(path: Path) -> None:
+    """A docstring, and at most names that are imported when they are asked for."""
+    body = ast.parse(path.read_text()).body
+    assert isinstance(body[0], ast.Expr)
+    for node in body[1:]:
+        text = ast.unparse(node)
+        assert text == "from metann.registry import lazy_names" or text.startswith("__getattr__ = lazy_names(__name__, {"), text
+
+
+@pytest.mark.parametrize("folder", ["datasets", "networks", "figures"])
+def test_registered_folders_hold_registered_files(folder: str) -> None:
+    wanted = {"datasets": {"load"}, "networks": {"build", "NAMES"}, "figures": {"draw", "CAPTION", "TABLES"}}[folder]
+    for path in sorted((PACKAGE / folder).glob("[!_]*.py")):
+        defined = set()
+        for node in ast.parse(path.read_text()).body:
+            defined |= {node.name} if isinstance(node, ast.FunctionDef) else set()
+            defined |= {target.id for target in node.targets if isinstance(target, ast.Name)} if isinstance(node, ast.Assign) else set()
+        assert wanted <= defined, f"{path.name} lacks {wanted - defined}"
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "config").glob("*.py")), ids=name_of)
+def test_configuration_is_read_without_numpy_and_torch(path: Path) -> None:
+    assert not {name.split(".")[0] for _, name in imports(ast.parse(path.read_text()))} & {"numpy", "torch", "pandas"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_imports_inside_functions_are_of_slow_libraries_alone(path: Path) -> None:
+    """A stage imports in its own function, so that `--help` and errors are quick; elsewhere only what is slow may wait."""
+    tree = ast.parse(path.read_text())
+    for function in [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]:
+        if path.parent.name == "stages" and function.name == path.stem:
+            continue
+        for node, name in imports(function):
+            inner = any(
+                node in ast.walk(other) for other in ast.walk(function) if isinstance(other, ast.FunctionDef) and other is not function
+            )
+            assert inner or name.split(".")[0] in LAZY, f"{function.name} imports {name}; write it at the top of the module"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_families_have_the_same_rooms(family: str) -> None:
+    expected = [f"metann/config/{family}.py", f"rules/{family}.smk", f"metann/stages/collect_{family}.py", f"presets/{family}-demo.yaml"]
+    expected += [f"metann/{family}/{room}.py" for room in ("inputs", "evaluation", "choice", "summary", "model")]
+    assert [path for path in expected if not (ROOT / path).is_file()] == []
+    assert list((PACKAGE / "figures").glob(f"{family}_*.py")), f"no figures of {family}"
+    assert list((ROOT / "tests").glob(f"test_{family}_*.py")), f"no tests of {family}"
+    assert f"\nrule {family}:\n" in (ROOT / f"rules/{family}.smk").read_text()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_a_family_computes_on_tables_needs_no_torch(family: str) -> None:
+    for room in TORCH_FREE:
+        closure = import_closure(f"metann.{family}.{room}")
+        loads = [
+            module
+            for module in closure
+            if {name.split(".")[0] for _, name in imports(ast.parse(file_of(module).read_text()))} & {"torch", "torchvision"}
+        ]
+        assert loads == [], f"metann.{family}.{room} comes to torch"
+
+
+def file_of(module: str) -> Path:
+    base = ROOT.joinpath(*module.split("."))
+    return base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
+
+
+@pytest.mark.parametrize("path", [path for family in FAMILIES for path in sorted((PACKAGE / family).glob("*.py"))], ids=name_of)
+def test_paths_stay_where_files_are_read(path: Path) -> None:
+    """Mathematics takes arrays and tables; a training takes the one folder of its checkpoint."""
+    if path.stem in ("inputs", "model", "run_folder"):
         return
-    for node in ast.walk(ast.parse(path.read_text())):
-        imported = (
-            [node.module] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names] if isinstance(node, ast.Import) else []
-        )
-        for name in imported:
-            if name and name.startswith("metann."):
-                assert layer_of(name) <= layer_of(module), f"{module} imports {name}, which stands above it"
+    tree = ast.parse(path.read_text())
+    for function in [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]:
+        arguments = [*function.args.args, *function.args.kwonlyargs]
+        given = [a.arg for a in arguments if a.annotation is not None and "Path" in ast.unparse(a.annotation) and a.arg != "folder"]
+        assert not given, f"{function.name} takes a path: {given}"
+
+
+def test_the_code_digest_leaves_out_two_folders_and_nothing_else() -> None:
+    for stage in sorted((PACKAGE / "stages").glob("[!_]*.py")):
+        closure = import_closure(f"metann.stages.{stage.stem}")
+        assert not [module for module in closure if module.startswith(("metann.config", "metann.workflow"))]
+    closure = import_closure("metann.stages.evaluate_mnn")
+    assert {"metann.function_call", "metann.registry", "metann.thresholds"} <= set(closure)
 
 
 @pytest.mark.parametrize(
     ("statement", "unwanted"),
     [
         ("import metann.cli", {"torch", "pandas", "scipy", "matplotlib", "torchvision"}),
-        ("import metann.config", {"torch", "numpy", "pandas"}),
-        ("import metann.mnn, metann.statistics", {"torch", "pandas"}),
+        ("import metann.config.run", {"torch", "numpy", "pandas"}),
+        ("import metann.mnn, metann.statistics.paired", {"torch", "pandas"}),
         (
-            "import metann.stages.train_expert, metann.training, metann.networks.weights, metann.data.prepared",
+            "import metann.stages.train_expert, metann.training.classifier, metann.weights.files, metann.data.prepared",
             {"pandas", "scipy", "torchvision"},
         ),
     ],
@@ -93,8 +237,31 @@ def test_heavy_libraries_wait(statement: str, unwanted: set[str]) -> None:
 
 
 def test_evaluation_code_does_not_touch_training() -> None:
-    """A changed line in metann/mnn must train nothing again."""
+    """A changed line that evaluates must train nothing again; of an expert's family only its own set and training count."""
+    own = {"metann.mnn", "metann.mnn.expert_sets", "metann.mnn.experts"}
     for stage in ("prepare_data", "train_network", "export_probabilities", "train_expert"):
-        assert not [
-            name for name in import_closure(f"metann.stages.{stage}") if name.startswith(("metann.mnn", "metann.figures", "metann.cascade"))
-        ]
+        closure = import_closure(f"metann.stages.{stage}")
+        others = [name for name in closure if name.startswith(("metann.mnn", "metann.figures", "metann.cascade")) and name not in own]
+        assert others == []
+
+
+def test_public_names_stay() -> None:
+    import metann
+    import metann.cascade
+    import metann.mnn
+    import metann.networks
+    import metann.tables
+
+    for module, name in [
+        (metann, "MetaNeuralNetwork"),
+        (metann, "Cascade"),
+        (metann, "load"),
+        (metann.mnn, "combine"),
+        (metann.mnn, "prefix_correct"),
+        (metann.mnn, "threshold_curve"),
+        (metann.cascade, "search_threshold"),
+        (metann.cascade, "decide"),
+        (metann.networks, "build"),
+        (metann.tables, "read_probabilities"),
+    ]:
+        assert callable(getattr(module, name)), name

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import metann
 
-from metann.config.run import DataSection
+from metann.config.data import DataSection
 from metann.data.prepared import read_prepared
 from metann.stages.prepare_data import prepare_data
 

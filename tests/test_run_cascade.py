@@ -15,7 +15,9 @@ from metann.cascade.model import Cascade, Stage
 from metann.cascade.rule import decide
 from metann.cascade.workload import build_workload
 from metann.config.cascade import MemorySection, WorkloadSection
-from metann.config.run import DataSection, NetworkSection, TrainingSection
+from metann.config.data import DataSection
+from metann.config.network import NetworkSection
+from metann.config.run import TrainingSection
 from metann.cost import energy
 from metann.cost.energy import Meter
 from metann.cost.sensors import Source
@@ -207,7 +209,7 @@ def test_when_done(run, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> No
 
 
 def test_progress_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    from metann.stages.run_cascade import _progress
+    from metann.cascade.stream import _progress
 
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     assert list(_progress(range(0, 10, 3), 10)) == [0, 3, 6, 9]

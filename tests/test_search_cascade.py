@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from cascade_tables import write_tables
 
+from metann.cascade.inputs import read_cascade
 from metann.cascade.rule import decide
 from metann.cascade.search import search_threshold
-from metann.config.cascade import read_cascade
 from metann.errors import MetannError
 from metann.stages.choose_cascade import choose_cascade
 from metann.stages.search_cascade import TABLES, search_cascade

@@ -9,16 +9,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from metann.errors import MetannError
-from metann.statistics.paired import (
-    compare_counts,
-    compare_paired,
-    maximum_permutation_p,
-    mcnemar_p,
-    sign_flip_p,
-    t_interval,
-    verdict,
-    wilson_interval,
-)
+from metann.statistics.intervals import t_interval, wilson_interval
+from metann.statistics.paired import compare_counts, compare_paired, mcnemar_p
+from metann.statistics.permutation import maximum_permutation_p, sign_flip_p
+from metann.statistics.verdict import verdict
 
 
 @given(st.integers(1, 500), st.data(), st.sampled_from([0.8, 0.95, 0.99]))

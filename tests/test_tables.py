@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metann.errors import MetannError
+from metann.tables.join import align
 from metann.tables.probabilities import (
     ExpertProbabilities,
     Probabilities,
     Samples,
-    align,
     digest_of,
     read_expert_probabilities,
     read_probabilities,

@@ -10,8 +10,9 @@ import pytest
 import torch
 from digits_networks import expert
 
-from metann.compute.inference import Normalisation, infer
-from metann.config.run import DataSection
+from metann.compute.inference import infer
+from metann.compute.normalise import Normalisation
+from metann.config.data import DataSection
 from metann.data.prepared import read_prepared
 from metann.errors import MetannError
 from metann.stages.prepare_data import prepare_data

@@ -10,8 +10,9 @@ import torch
 from conftest import metann
 from digits_networks import NETWORK, training
 
-from metann.compute.inference import Normalisation, infer
-from metann.config.run import NetworkSection
+from metann.compute.inference import infer
+from metann.compute.normalise import Normalisation
+from metann.config.network import NetworkSection
 from metann.data.folds import fold_of
 from metann.data.prepared import read_prepared
 from metann.errors import MetannError

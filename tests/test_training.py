@@ -16,13 +16,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from metann.compute.inference import Normalisation, infer, start_torch
+from metann.compute.inference import infer
+from metann.compute.normalise import Normalisation
+from metann.compute.process import start_torch
 from metann.config.run import TrainingSection
 from metann.errors import MetannError
 from metann.networks._build import build
 from metann.training import classifier as training
-from metann.training.classifier import LabelledImages, batches, rate_factor, train
+from metann.training.classifier import LabelledImages, batches, train
 from metann.training.objectives import Classification
+from metann.training.optimizers import rate_factor
 from metann.weights.files import save_weights
 from metann.weights.head import head_parameters
 

@@ -16,7 +16,8 @@ from torch import nn
 from metann.errors import MetannError
 from metann.networks._build import build
 from metann.weights import published
-from metann.weights.files import build_unfilled, load_state, load_weights, pretrained, read_header, save_weights
+from metann.weights.files import build_unfilled, load_state, load_weights, read_header, save_weights
+from metann.weights.published import pretrained
 
 NAMES = list(published.RECIPES["cifar10"].class_names)
 HEADER = {

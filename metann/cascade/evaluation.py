@@ -13,7 +13,8 @@ from metann.cascade.complementarity import FORMS
 from metann.cascade.held_out import HeldOut
 from metann.cascade.rule import Decisions, decide
 from metann.cascade.search import UnreachableError, choose, search_threshold, sweep_thresholds
-from metann.statistics.paired import compare_paired, wilson_interval
+from metann.statistics.intervals import wilson_interval
+from metann.statistics.paired import compare_paired
 
 
 def single_rows(held: HeldOut) -> list[dict[str, Any]]:

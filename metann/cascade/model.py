@@ -15,7 +15,8 @@ from torch import nn
 from metann.cascade.memory import Memory, key_function
 from metann.cascade.rowwise import first_argmax
 from metann.cascade.rule import asks_next, next_wins, score_of
-from metann.compute.inference import Normalisation, infer
+from metann.compute.inference import infer
+from metann.compute.normalise import Normalisation
 from metann.cost.macs import count_macs
 from metann.errors import MetannError
 from metann.weights.files import load_weights

@@ -10,7 +10,10 @@ from metann.cascade.choice import chosen_rows, correlations, rank_pairs
 from metann.cascade.complementarity import FORMS
 from metann.cascade.summary_tables import chains_table, in_sample_table, memory_table, runs_table, way
 from metann.report.text import macs, markdown_table, p_value, percent, points, times
-from metann.statistics.paired import compare_counts, sign_flip_p, t_interval, verdict
+from metann.statistics.intervals import t_interval
+from metann.statistics.paired import compare_counts
+from metann.statistics.permutation import sign_flip_p
+from metann.statistics.verdict import verdict
 
 _OBJECTIVES = {
     "accuracy": "the best accuracy",

@@ -1,14 +1,12 @@
 """The configuration of cascades: which networks, how they are judged, and what the memory and the stream of images are."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from metann import registry
-from metann.config.section import Positive, Section, read_section
+from metann.config.section import Positive, Section
 from metann.errors import MetannError, unknown
-from metann.files import read_json
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -69,18 +67,6 @@ class ChainSection(Section):
         if self.thresholds and len(self.thresholds) != len(self.networks) - 1:
             raise MetannError(f"{len(self.networks)} networks need {len(self.networks) - 1} thresholds, {len(self.thresholds)} were given")
         return self
-
-
-def read_cascade(path: Path) -> ChainSection:
-    """Read cascade.json, as choose-cascade writes it: a chain of two networks or more with its thresholds.
-
-    Raises:
-        MetannError: missing, not JSON, unknown keys, unknown score function, or a wrong number of thresholds.
-    """
-    chain = read_section(ChainSection, read_json(path), str(path))
-    if not chain.thresholds:
-        raise MetannError(f"{path} has no thresholds; give one after each network but the last")
-    return chain
 
 
 class CascadeSection(Section):

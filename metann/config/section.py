@@ -85,3 +85,6 @@ def flags(prefix: str, section: BaseModel, leave_out: Collection[str] = ()) -> l
         elif value is not None:
             words.append(f"{flag}={value}")
     return words
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]

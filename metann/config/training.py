@@ -41,20 +41,3 @@ class TrainingSection(Section):
     """Where to compute; auto takes CUDA where it is."""
     threads: Positive = 1
     """Torch threads of one job; more jobs at once beat more threads."""
-
-
-class ExpertSection(TrainingSection):
-    """The training of the experts, and what they start from."""
-
-    epochs: Positive = 4
-    """Passes over the expert's images."""
-    learning_rate: Rate = 0.05
-    """The peak of the schedule; lower than the switch's, whose weights are refined."""
-    start: Literal["switch", "scratch"] = "switch"
-    """Fine-tune the switch's weights, or begin anew."""
-    sampler: Literal["uniform", "hard"] = "uniform"
-    """Hard: draw images by their loss in the previous epoch."""
-    train: Literal["all", "head"] = "all"
-    """Head: last block and classifier only."""
-    classes_per_job: Positive = 5
-    """Experts trained by one process; changes no result."""

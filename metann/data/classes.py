@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from metann.registry import dataset_classes, files_with
 
 if TYPE_CHECKING:
-    from metann.config.run import DataSection
+    from metann.config.data import DataSection
 
 
 def class_count(settings: "DataSection") -> int:

@@ -17,7 +17,7 @@ from metann.files import atomic, read_json, write_json
 from metann.tables.probabilities import SPLITS, Samples, digest_of, read_samples, write_samples
 
 if TYPE_CHECKING:
-    from metann.config.run import DataSection
+    from metann.config.data import DataSection
 
 IMAGES, SAMPLES, INFO = "images.npy", "samples.parquet", "dataset.json"
 _CURE = "delete the folder and run prepare-data again"

@@ -16,7 +16,7 @@ from metann.registry import datasets
 from metann.tables.samples import SPLITS
 
 if TYPE_CHECKING:
-    from metann.config.run import DataSection
+    from metann.config.data import DataSection
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ import numpy as np
 from metann.errors import MetannError
 
 if TYPE_CHECKING:
-    from metann.config.run import DataSection
+    from metann.config.data import DataSection
 
 
 def stratified_mask(labels_N: np.ndarray, total: int, seed: int, purpose: str = "") -> np.ndarray:

@@ -18,7 +18,7 @@ from metann.datasets._idx import has_idx, read_idx_pair
 from metann.errors import MetannError
 
 if TYPE_CHECKING:
-    from metann.config.run import DataSection
+    from metann.config.data import DataSection
 
 _FAILURES = (RuntimeError, OSError, EOFError, ValueError, KeyError, tarfile.TarError, http.client.HTTPException)
 _SILENCE_S = 30  # a server that says nothing for so long is taken for gone

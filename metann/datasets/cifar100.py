@@ -6,7 +6,7 @@ from metann.data.raw import RawDataset
 from metann.datasets._torchvision import check_cifar, load_cifar
 
 if TYPE_CHECKING:
-    from metann.config.run import DataSection
+    from metann.config.data import DataSection
 
 CLASSES = 100
 

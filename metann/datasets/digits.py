@@ -8,7 +8,7 @@ from metann.data.raw import RawDataset
 from metann.errors import MetannError
 
 if TYPE_CHECKING:
-    from metann.config.run import DataSection
+    from metann.config.data import DataSection
 
 CLASSES = 10
 

@@ -7,7 +7,7 @@ from metann.datasets._idx import DEBIAN_FASHION_MNIST, FASHION_MNIST_CLASSES
 from metann.datasets._torchvision import check_mnist, load_mnist
 
 if TYPE_CHECKING:
-    from metann.config.run import DataSection
+    from metann.config.data import DataSection
 
 CLASSES = 10
 

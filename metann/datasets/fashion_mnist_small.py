@@ -16,7 +16,7 @@ from metann.datasets._idx import FASHION_MNIST_CLASSES
 from metann.errors import MetannError
 
 if TYPE_CHECKING:
-    from metann.config.run import DataSection
+    from metann.config.data import DataSection
 
 CLASSES = 10
 FILE = Path(__file__).with_suffix(".npz")

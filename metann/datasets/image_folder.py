@@ -19,7 +19,7 @@ from metann.errors import MetannError, one_of
 from metann.tables.samples import SPLITS
 
 if TYPE_CHECKING:
-    from metann.config.run import DataSection
+    from metann.config.data import DataSection
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff", ".webp"})
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from metann.errors import MetannError
 from metann.mnn import checks
+from metann.tables.probabilities import Probabilities
 
 BOUNDS = (0.05, 20.0)
 # A float32 exponential that underflowed is below 2^-149, and a float32 1.0 within 2^-25 of 1: what a rounded 0 or 1 may have been.
@@ -143,3 +144,28 @@ def _temperature(given: float) -> float:
     if not (np.isfinite(given) and given > 0):
         raise MetannError(f"temperature {given!r} is not a positive number; 1 changes nothing")
     return float(given)
+
+
+def calibrated(
+    table: Probabilities, expert_NK: np.ndarray, dataset_threshold: float, combine: str, temperature: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, dict[str, Any]]:
+    """Switch and experts after calibration on validation images, base rates where the rule needs them, and the temperatures.
+
+    An expert is fitted on the validation images that would have been in its training set: where the switch as trained gives its
+    class the dataset threshold.
+    """
+
+    val = table.rows("val")
+    val_NK, labels_N = table.p_NK[val].astype(np.float64), table.label[val].astype(np.int64)
+    prior_K = base_rates(val_NK, labels_N, dataset_threshold) if combine == "product_calibrated" else None
+    if temperature == "none":
+        return table.p_NK, expert_NK, prior_K, {}
+    switch_temperature = fit_temperature(val_NK, labels_N)
+    # float32, as it is stored: what is evaluated and what later stages read are the same numbers.
+    switch_NK = apply_temperature(table.p_NK, switch_temperature).astype(np.float32)
+    fitted, columns = [], []
+    for c in range(expert_NK.shape[1]):
+        asked = val_NK[:, c] >= dataset_threshold
+        fitted.append(fit_expert_temperature(expert_NK[val, c][asked], labels_N[asked] == c))
+        columns.append(apply_expert_temperature(expert_NK[:, c], fitted[-1]))
+    return switch_NK, np.stack(columns, axis=1), prior_K, {"switch": switch_temperature, "experts": fitted}

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from metann.config.run import StatisticsSection, SwitchFunction
+from metann.config.statistics import StatisticsSection
 from metann.mnn.prefix import Prefix
-from metann.statistics.paired import compare_counts, maximum_permutation_p
+from metann.mnn.setting import functions_of
+from metann.statistics.paired import compare_counts
+from metann.statistics.permutation import maximum_permutation_p
 
 # scope: 'chosen' from all cells, 'chosen_threshold' from those of the published switch function, 'best_on_test' exploratory.
 SCOPES = ("chosen", "chosen_threshold", "best_on_test")
@@ -67,16 +69,6 @@ def permutation_p(prefixes: Sequence[Prefix], permutations: int) -> float:
     tests = [prefix.select("test") for prefix in prefixes]
     cells_NC = np.stack([test.right(function) for test in tests for function in functions_of(test)], axis=1)
     return maximum_permutation_p(tests[0].correct_NJ[:, 0], cells_NC, permutations)
-
-
-def functions_of(prefix: Prefix) -> list[SwitchFunction]:
-    """The switch functions that were evaluated."""
-    return [SwitchFunction.parse(text) for text in prefix.metadata["switch_functions"]]
-
-
-def function_of(row: pd.Series) -> SwitchFunction:
-    """The switch function of a row of results or of the choice."""
-    return SwitchFunction.parse(f"{row['switch_function']}({row['parameter']})")
 
 
 def _describe(pick: pd.Series, val: pd.DataFrame, test: pd.DataFrame, statistics: StatisticsSection) -> dict[str, object]:

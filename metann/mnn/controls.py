@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 
 from metann.mnn.bounds import oracle_curve, oracle_prefix, random_prefix
-from metann.mnn.choice import function_of
 from metann.mnn.evaluation import lengths_at
 from metann.mnn.prefix import GRID, Prefix, curve
-from metann.statistics.paired import compare_paired, wilson_interval
-from metann.tables.probabilities import Probabilities, Samples, align
+from metann.mnn.setting import function_of
+from metann.statistics.intervals import wilson_interval
+from metann.statistics.paired import compare_paired
+from metann.tables.join import align
+from metann.tables.probabilities import Probabilities, Samples
 
 _NO_TEST = {"gain": np.nan, "low": np.nan, "high": np.nan, "fixed": np.nan, "broken": np.nan, "mcnemar_p": np.nan}
 

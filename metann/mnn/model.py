@@ -7,7 +7,7 @@ predicted here is what the tables say.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,15 +15,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metann.compute.inference import CPU_BATCH, exact_arithmetic, in_pieces
-from metann.config.run import SwitchFunction
+from metann.compute.inference import CPU_BATCH, in_pieces
+from metann.compute.normalise import normalise
+from metann.compute.process import exact_arithmetic
 from metann.cost.macs import count_macs
 from metann.errors import MetannError
+from metann.function_call import SwitchFunction
 from metann.mnn.calibration import apply_expert_temperature, apply_temperature
 from metann.mnn.combination import combine_answers, log_odds_added
 from metann.mnn.evaluation import prefix_lengths, prefix_mask
+from metann.mnn.run_folder import read_run
+from metann.mnn.setting import Rule
 from metann.mnn.single import combine_one
-from metann.training.augmentation import normalise
 from metann.training.objectives import class_probabilities
 from metann.weights.files import build_unfilled, fill, load_state, read_header, save_weights
 
@@ -43,25 +46,6 @@ class Answer(NamedTuple):
     p_NK: Tensor
     active_NK: Tensor
     macs_N: Tensor
-
-
-@dataclass(frozen=True)
-class Rule:
-    """How switch and experts are put together.
-
-    Attributes:
-        switch_function: such as `threshold(0.17)`.
-        combine: a rule of metann.mnn.RULES.
-        prior_K: base rates, for product_calibrated only.
-        switch_temperature: divides the switch's logits.
-        expert_temperatures_K: divide the experts' log-odds; both temperatures or neither.
-    """
-
-    switch_function: str
-    combine: str = "product"
-    prior_K: tuple[float, ...] | None = None
-    switch_temperature: float | None = None
-    expert_temperatures_K: tuple[float, ...] | None = None
 
 
 class MetaNeuralNetwork(nn.Module):
@@ -210,8 +194,6 @@ class MetaNeuralNetwork(nn.Module):
         """
         path = Path(path)
         if path.is_dir():
-            from metann.mnn.run_folder import read_run
-
             parts, rule, header = read_run(path, seed, dataset_threshold, switch_function)
             return cls(parts[0], parts[1:], rule, header)
         header = read_header(path)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from metann.config.run import SwitchFunction
+from metann.function_call import SwitchFunction
 from metann.mnn.evaluation import correct_at, evaluate_lengths, evaluate_thresholds, prefix_lengths
 from metann.statistics.paired import mcnemar_p
 

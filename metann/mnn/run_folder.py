@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from metann.errors import MetannError, unknown
-from metann.mnn.model import Rule
+from metann.mnn.setting import Rule
 from metann.tables.frames import read_arrow
 from metann.thresholds import format_threshold, parse_threshold
 from metann.weights.files import load_weights

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from metann.figures._captions import caption
-from metann.mnn.summary_tables import controls_section, expert_sets_section, mistakes_section, over_seeds
+from metann.mnn.summary_tables import controls_section, expert_sets_section, mistakes_section
 from metann.report.text import count, interval, macs, markdown_table, p_value, percent, points, thresholds_text, times
-from metann.statistics.paired import sign_flip_p
+from metann.statistics.permutation import sign_flip_p
+from metann.statistics.verdict import over_seeds
 from metann.thresholds import format_threshold
 
 _WORDS = """\

@@ -7,15 +7,8 @@ import numpy as np
 import pandas as pd
 
 from metann.report.text import interval, macs, markdown_table, p_value, percent, points
-from metann.statistics.paired import t_interval
+from metann.statistics.verdict import over_seeds
 from metann.thresholds import format_threshold
-
-
-def over_seeds(rows: pd.DataFrame, confidence: float) -> tuple[float, float, float]:
-    """Gain with its interval: the row's own paired interval for one seed, Student's t over several."""
-    if len(rows) == 1:
-        return tuple(float(rows[name].iloc[0]) for name in ("gain", "low", "high"))
-    return tuple(t_interval(rows["gain"].to_numpy(), confidence))
 
 
 def controls_section(controls: pd.DataFrame, chosen: pd.DataFrame, confidence: float) -> str:

@@ -3,17 +3,14 @@
 The files that it writes below the output folder: results.parquet, summary.md and tables/{name}.parquet for each of `TABLES`.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metann.config.run import StatisticsSection
+from metann.config.statistics import StatisticsSection
+from metann.mnn.inputs import read_cells, read_controls, read_evaluations, read_expert_sets
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from metann.mnn.prefix import Prefix
-    from metann.tables.probabilities import Probabilities
+    pass
 
 TABLES = ("choice", "controls", "curves", "expert_sets", "misclassified")
 
@@ -57,10 +54,10 @@ def collect_results(
     from metann.tables.frames import write_frame
 
     statistics = statistics or StatisticsSection()
-    found = _read_evaluations(evaluations)
+    found = read_evaluations(evaluations)
     first = found[0][1].metadata
-    networks = _read_controls(controls or [], {prefix.metadata["seed"] for _, prefix in found})
-    results = _read_cells(found)
+    networks = read_controls(controls or [], {prefix.metadata["seed"] for _, prefix in found})
+    results = read_cells(found)
     choice = choose(results, [prefix for _, prefix in found], statistics)
 
     rows: list[dict[str, Any]] = []
@@ -79,7 +76,7 @@ def collect_results(
         "choice": choice,
         "controls": pd.DataFrame(rows),
         "curves": pd.concat(lines, ignore_index=True),
-        "expert_sets": _read_expert_sets(expert_sets or [], first["class_names"]),
+        "expert_sets": read_expert_sets(expert_sets or [], first["class_names"]),
         "misclassified": pd.concat([frame for frame in mistakes if len(frame)], ignore_index=True),
     }
     kept = ("dataset", "digest", "class_names", "network", "architecture", "switch_macs", "expert_macs", "combine", "temperature")
@@ -96,101 +93,3 @@ def collect_results(
     text = summarise(tables | {"results": results}, metadata, figures or [])
     write_text(output / "summary.md", text)
     print(next(line for line in text.splitlines() if line.startswith("**")))
-
-
-def _read_evaluations(folders: Sequence[Path]) -> "list[tuple[Path, Prefix]]":
-    """Prefix tables in order of seed and dataset threshold, all of one dataset and one way to evaluate."""
-    from metann.errors import MetannError
-    from metann.mnn.prefix import Prefix
-    from metann.tables.frames import read_arrow
-
-    found = []
-    for folder in folders:
-        path = folder / "prefix.parquet" if folder.suffix != ".parquet" else folder
-        arrow, metadata = read_arrow(path, "prefix")
-        columns = {name: arrow.column(name).to_numpy() for name in arrow.column_names}
-        found.append((path, Prefix.of(columns, metadata)))
-    if not found:
-        raise MetannError("no evaluation given; give the folders that evaluate-mnn wrote")
-    found.sort(key=lambda pair: (pair[1].metadata["seed"], pair[1].metadata["dataset_threshold"]))
-    first_path, first = found[0]
-    seen: dict[tuple[int, float], Path] = {}
-    for path, prefix in found:
-        for key in ("digest", "class_names", "combine", "temperature", "network", "switch_functions"):
-            if prefix.metadata.get(key) != first.metadata.get(key):
-                raise MetannError(f"{path} has another {key} than {first_path}; evaluate both in one run")
-        if prefix.splits != ("val", "test"):
-            raise MetannError(
-                f"{path} has no {'test' if 'val' in prefix.splits else 'val'} images; both are needed: val chooses, test reports"
-            )
-        cell = prefix.metadata["seed"], prefix.metadata["dataset_threshold"]
-        if cell in seen:
-            raise MetannError(f"seed {cell[0]} and dataset threshold {cell[1]} are given twice: {seen[cell]} and {path}")
-        seen[cell] = path
-    seeds, thresholds = sorted({seed for seed, _ in seen}), sorted({threshold for _, threshold in seen})
-    for seed in seeds:
-        for threshold in thresholds:
-            if (seed, threshold) not in seen:
-                raise MetannError(f"seed {seed} has no dataset threshold {threshold}, other seeds have; evaluate it too")
-    return found
-
-
-def _read_cells(found: "Sequence[tuple[Path, Prefix]]") -> "pd.DataFrame":
-    """results.parquet: the cells that each prefix table names."""
-    import pyarrow as pa
-
-    from metann.mnn.choice import functions_of
-    from metann.tables.frames import read_arrow
-
-    parts = [read_arrow(path.parent / "cells" / f"{f.slug}.parquet", "cell")[0] for path, prefix in found for f in functions_of(prefix)]
-    return pa.concat_tables(part.replace_schema_metadata(None) for part in parts).to_pandas()
-
-
-def _read_controls(paths: Sequence[Path], seeds: set[int]) -> "list[tuple[Path, Probabilities]]":
-    from metann.errors import MetannError, one_of
-    from metann.tables.probabilities import read_probabilities
-
-    found = [(path, read_probabilities(path, "test")) for path in paths]
-    for path, table in found:
-        if table.metadata.get("seed") not in {*seeds, None}:
-            raise MetannError(f"control {path} is of seed {table.metadata['seed']}; the evaluations have {one_of(seeds)}")
-    return found
-
-
-def _read_expert_sets(paths: Sequence[Path], class_names: Sequence[str]) -> "pd.DataFrame":
-    """One row per seed, dataset threshold, expert and true class: how many images of the class the expert learned from."""
-    import pandas as pd
-
-    from metann.errors import MetannError
-    from metann.files import read_json
-
-    files = [file for path in paths for file in (sorted(path.rglob("expert_set.json")) if path.is_dir() else [path])]
-    rows: list[dict[str, Any]] = []
-    for file in files:
-        facts = read_json(file)
-        try:
-            described = {key: facts[key] for key in ("seed", "dataset_threshold", "class", "state", "size", "val_size")}
-            pairs = list(zip(facts["composition"], facts["val_composition"], strict=True))
-            described["class_name"] = class_names[facts["class"]]
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise MetannError(f"{file} does not describe an expert set ({error!r}); delete it and run snakemake again") from None
-        if len(pairs) != len(class_names):
-            raise MetannError(f"{file} counts {len(pairs)} classes, the evaluations have {len(class_names)}; give the sets of this run")
-        rows += [
-            described | {"true_class": c, "true_name": class_names[c], "images": images, "val_images": val_images}
-            for c, (images, val_images) in enumerate(pairs)
-        ]
-    columns = [
-        "seed",
-        "dataset_threshold",
-        "class",
-        "class_name",
-        "true_class",
-        "true_name",
-        "images",
-        "val_images",
-        "size",
-        "val_size",
-        "state",
-    ]
-    return pd.DataFrame(rows, columns=columns).sort_values([*columns[:3], "true_class"], ignore_index=True)

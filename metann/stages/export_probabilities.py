@@ -42,7 +42,9 @@ def export_probabilities(
     import numpy as np
     import torch
 
-    from metann.compute.inference import Normalisation, infer, start_torch
+    from metann.compute.inference import infer
+    from metann.compute.normalise import Normalisation
+    from metann.compute.process import start_torch
     from metann.cost.macs import count_macs
     from metann.data.folds import fold_of
     from metann.data.prepared import read_prepared

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from metann.config.run import NetworkSection
+from metann.config.network import NetworkSection
 
 
 def import_probabilities(*, name: str, network: NetworkSection, output: Path, code: str = "") -> None:

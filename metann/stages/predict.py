@@ -50,7 +50,7 @@ def predict(
     """
     from json import dumps
 
-    from metann.compute.inference import start_torch
+    from metann.compute.process import start_torch
     from metann.mnn.model import MetaNeuralNetwork
 
     paths = _find(images)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from metann.config.run import DataSection
+from metann.config.data import DataSection
 from metann.data.prepared import write_prepared
 from metann.data.raw import load_dataset
 from metann.tables.samples import SPLITS

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from metann.config.cascade import MemorySection, WorkloadSection, read_cascade
+from metann.cascade.inputs import read_cascade
+from metann.config.cascade import MemorySection, WorkloadSection
 
 
 def replay_memory(
@@ -54,7 +55,8 @@ def replay_memory(
     from metann.data.prepared import read_prepared
     from metann.errors import MetannError
     from metann.tables.frames import write_frame
-    from metann.tables.probabilities import align, read_probabilities
+    from metann.tables.join import align
+    from metann.tables.probabilities import read_probabilities
 
     memory, workload = memory or MemorySection(), workload or WorkloadSection()
     described = read_cascade(cascade)

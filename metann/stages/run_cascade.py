@@ -1,9 +1,9 @@
 """Stage run_cascade: networks really answer a stream of images, the second only where it is asked."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from metann.cascade.stream import compare_with_tables, stream
 from metann.config.cascade import MemorySection, WorkloadSection
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _run(*, data: Path, output: Path, split: str, limit: int | None, batch_size:
 
     from metann.cascade.record import describe, measure, page
     from metann.cascade.workload import TURNS, build_workload, turned
-    from metann.compute.inference import start_torch
+    from metann.compute.process import start_torch
     from metann.cost.energy import find_meter
     from metann.data.prepared import read_prepared
     from metann.errors import MetannError
@@ -126,7 +126,7 @@ def _run(*, data: Path, output: Path, split: str, limit: int | None, batch_size:
     meter = find_meter(target.type)
     meter.measure_idle()
     with meter.measure() as energy:
-        answers, latency_ms = _stream(chain, batch, work.source_M, labels_N, batch_size)
+        answers, latency_ms = stream(chain, batch, work.source_M, labels_N, batch_size)
     record = {
         "seed": np.full(len(work), how["seed"]),
         "sample_id": prepared.samples.sample_id[rows[work.source_M]],
@@ -143,7 +143,9 @@ def _run(*, data: Path, output: Path, split: str, limit: int | None, batch_size:
     } | {f"score_{number}": answers["score"][:, number] for number in range(len(chain.stages))}
     macs = [stage.macs for stage in chain.stages]
     report = measure(record, macs, prepared.info.class_names, vars(energy), batch_size)
-    report |= describe(chain, work, split, str(target), how["seed"]) | _compare(how["probabilities"], chain, record, prepared.samples)
+    report |= describe(chain, work, split, str(target), how["seed"]) | compare_with_tables(
+        how["probabilities"], chain, record, prepared.samples
+    )
     metadata = {key: report[key] for key in ("networks", "thresholds", "score", "postcheck", "device", "batch_size", "split")}
     metadata |= {"dataset": prepared.info.name, "digest": prepared.info.digest, "code": how["code"]}
     write_frame(output / "record.parquet", record, "cascade_record", metadata)
@@ -154,9 +156,9 @@ def _run(*, data: Path, output: Path, split: str, limit: int | None, batch_size:
 
 def _cascade(how: dict[str, Any], device: Any, class_names: tuple[str, ...]) -> "Cascade":
     """Load the networks and put them together."""
+    from metann.cascade.inputs import read_cascade
     from metann.cascade.memory import Memory
     from metann.cascade.model import Cascade, Stage
-    from metann.config.cascade import read_cascade
     from metann.errors import MetannError
     from metann.weights.files import read_header
 
@@ -174,58 +176,3 @@ def _cascade(how: dict[str, Any], device: Any, class_names: tuple[str, ...]) -> 
     memory = how["memory"] or MemorySection()
     store = None if memory.key == "none" else Memory(memory.capacity)
     return Cascade([Stage.load(path, device, class_names) for path in paths], thresholds, score, postcheck, store, memory.key)
-
-
-def _stream(chain: "Cascade", batch: Any, source_M: "np.ndarray", labels_N: "np.ndarray", size: int) -> "tuple[dict, np.ndarray]":
-    """All answers in order, and the milliseconds of the batch that each image was in."""
-    import time
-
-    import numpy as np
-
-    starts = range(0, len(source_M), size)
-    found, times = [], []
-    for start in _progress(starts, len(source_M)):
-        position = np.arange(start, min(start + size, len(source_M)))
-        images_NCHW = batch(position)
-        before = time.perf_counter()
-        found.append(chain.answer(images_NCHW, source_M[position], labels_N[source_M[position]]))
-        times.append(np.full(len(position), 1000 * (time.perf_counter() - before)))
-    parts = {"prediction": "prediction_N", "hit": "hit_N", "asked": "asked_N", "answered": "answered_N", "score": "score_NS"}
-    return {name: np.concatenate([getattr(part, field) for part in found]) for name, field in parts.items()}, np.concatenate(times)
-
-
-def _progress(starts: range, total: int) -> Iterator[int]:
-    """Pass the starts on; a line that changes on a terminal, ten plain lines in a log."""
-    import sys
-    import time
-
-    terminal, shown, began = sys.stderr.isatty(), 0.0, time.monotonic()
-    step = max(len(starts) // 10, 1)
-    for number, start in enumerate(starts):
-        yield start
-        done, now = min(start + starts.step, total), time.monotonic()
-        if terminal and (now - shown > 0.2 or done == total):
-            shown = now
-            print(f"\r{done:,} of {total:,} images, {now - began:.0f} s", end="\n" if done == total else "", file=sys.stderr, flush=True)
-        elif not terminal and ((number + 1) % step == 0 or done == total):
-            print(f"{done} of {total} images, {now - began:.1f} s", file=sys.stderr, flush=True)
-
-
-def _compare(paths: list[Path] | None, chain: "Cascade", record: "dict[str, np.ndarray]", samples: Any) -> dict[str, Any]:
-    """The run beside the tables of its networks."""
-    from metann.cascade.record import compare
-    from metann.cascade.rule import decide
-    from metann.errors import MetannError
-    from metann.tables.probabilities import align, read_probabilities
-
-    if not paths:
-        return compare(record, None)
-    found = {str(table.metadata.get("network") or path.stem): (path, table) for path in paths for table in [read_probabilities(path)]}
-    tables = []
-    for stage in chain.stages:
-        if stage.name not in found:
-            raise MetannError(f"no table of {stage.name!r} to compare with; given: {', '.join(found)}")
-        path, table = found[stage.name]
-        # sample_id is the row of the prepared images
-        tables.append(table.p_NK[align(samples, table, Path("samples.parquet"), path)[record["sample_id"]]])
-    return compare(record, decide(tables, chain.thresholds, chain.score, chain.postcheck, record["label"]))

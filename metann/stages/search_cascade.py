@@ -6,8 +6,10 @@ No network runs here. Shapes: N held-out images, K classes.
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from metann.cascade.inputs import read_held_out
+
 if TYPE_CHECKING:
-    from metann.cascade.held_out import HeldOut
+    pass
 
 TABLES = ("results", "networks", "complementarity", "in_sample", "curves", "chains")
 
@@ -73,7 +75,7 @@ def search_cascade(
     scores = scores or [name for name in registry.functions("cascade/score_functions.py") if not needs_labels(name)]
     if any(needs_labels(name) for name in scores):
         raise MetannError("the oracle looks at the true class and cannot be searched; it is reported as a bound in any case")
-    held, metadata = _read(probabilities, confidence)
+    held, metadata = read_held_out(probabilities, confidence)
     names = [network.name for network in held.networks]
     both = [tuple(pair.split(":")) for pair in pairs or []] or held.pairs()
     for pair in both:
@@ -115,32 +117,3 @@ def _json(text: str) -> object:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise MetannError(f'chain {text!r} is not JSON ({error}); write it as {{"networks": ["a", "b", "c"]}}') from None
-
-
-def _read(paths: list[Path], confidence: float) -> "tuple[HeldOut, dict[str, object]]":
-    """The networks' tables in the order given, joined by sample_id; training images left out."""
-    import numpy as np
-
-    from metann.cascade.held_out import HeldOut, Network
-    from metann.errors import MetannError
-    from metann.tables.probabilities import align, read_probabilities
-
-    if len(paths) < 2:
-        raise MetannError(f"{len(paths)} tables given; a cascade needs those of two networks or more")
-    first = read_probabilities(paths[0])
-    kept = np.flatnonzero(first.split != "train")
-    split_N = first.split[kept]
-    for split, why in (("val", "to choose thresholds; an imported table gets them by `val_rows`"), ("test", "to report")):
-        if not (split_N == split).any():
-            raise MetannError(f"{paths[0]} has no {split} images, which are needed {why}")
-    networks = []
-    for path in paths:
-        table = first if path == paths[0] else read_probabilities(path)
-        rows = kept if path == paths[0] else align(first, table, paths[0], path)[kept]
-        name = str(table.metadata.get("network") or path.stem)
-        if name in [network.name for network in networks]:
-            raise MetannError(f"two tables are of a network {name!r}; give each network once")
-        macs = table.metadata.get("macs")
-        networks.append(Network(name, float("nan") if macs is None else float(macs), np.ascontiguousarray(table.p_NK[rows])))
-    metadata = {key: first.metadata.get(key) for key in ("dataset", "digest", "class_names")}
-    return HeldOut(networks, first.label[kept].astype(np.int64), split_N == "val", confidence), metadata

@@ -52,7 +52,9 @@ def train_expert(
     import numpy as np
     import torch
 
-    from metann.compute.inference import Normalisation, infer, start_torch
+    from metann.compute.inference import infer
+    from metann.compute.normalise import Normalisation
+    from metann.compute.process import start_torch
     from metann.cost.macs import count_macs
     from metann.data.prepared import read_prepared
     from metann.errors import MetannError
@@ -60,7 +62,8 @@ def train_expert(
     from metann.mnn.expert_sets import active, describe
     from metann.networks._build import build
     from metann.seeds import derive_seed
-    from metann.tables.probabilities import ExpertProbabilities, align, digest_of, read_probabilities, write_expert_probabilities
+    from metann.tables.join import align
+    from metann.tables.probabilities import ExpertProbabilities, digest_of, read_probabilities, write_expert_probabilities
     from metann.tables.sealed import CURE
     from metann.thresholds import parse_threshold
     from metann.training.classifier import LabelledImages, train, write_history

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from metann.config.run import NetworkSection, TrainingSection
+from metann.config.network import NetworkSection
+from metann.config.run import TrainingSection
 
 
 def train_network(
@@ -46,7 +47,8 @@ def train_network(
     """
     import torch
 
-    from metann.compute.inference import Normalisation, start_torch
+    from metann.compute.normalise import Normalisation
+    from metann.compute.process import start_torch
     from metann.data.folds import fold_of
     from metann.data.prepared import read_prepared
     from metann.errors import MetannError
@@ -54,7 +56,8 @@ def train_network(
     from metann.seeds import derive_seed
     from metann.training.classifier import LabelledImages, train, write_history
     from metann.training.objectives import Classification
-    from metann.weights.files import pretrained, save_weights
+    from metann.weights.files import save_weights
+    from metann.weights.published import pretrained
     from metann.workflow.provenance import versions
 
     device = start_torch(training.device, training.threads)

@@ -16,7 +16,7 @@ from metann.errors import MetannError, unknown
 from metann.tables.probabilities import SPLITS, Probabilities, digest_of, one_line, read_probabilities
 
 if TYPE_CHECKING:
-    from metann.config.run import NetworkSection
+    from metann.config.network import NetworkSection
 
 _OPTIONAL = ("label", "split", "sample_id", "log_partition")
 

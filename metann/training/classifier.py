@@ -19,14 +19,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metann.compute.inference import Normalisation, autocast, infer
+from metann.compute.inference import infer
+from metann.compute.normalise import Normalisation, normalise
+from metann.compute.process import autocast
 from metann.config.run import TrainingSection
 from metann.errors import MetannError
 from metann.files import write_text
 from metann.seeds import derive_seed
-from metann.training.augmentation import normalise, random_crop, random_flip
+from metann.training.augmentation import random_crop, random_flip
 from metann.training.checkpoint import State
-from metann.training.optimizers import Average, Sgd
+from metann.training.optimizers import Average, Sgd, rate_factor
 
 
 class Objective(Protocol):
@@ -64,23 +66,6 @@ class LabelledImages:
 
     def __len__(self) -> int:
         return len(self.labels_N)
-
-
-def rate_factor(schedule: str, step: int, steps: int) -> float:
-    """Learning rate as a share of its peak, at `step` in 0 .. steps - 1.
-
-    one_cycle: cosine from 1/25 to 1 in the first 30 %, cosine down to 1/250,000 (Smith & Topin 2018, exactly torch's
-    OneCycleLR; momentum stays). trapezoid: linear up in the first 20 %, flat, linear to 0 in the last 40 %. cosine: from 1 to 0.
-    """
-    if schedule == "one_cycle":
-        low, end, peak = 1 / 25, 1 / 250_000, 0.3 * steps - 1
-        if step <= peak:
-            return 1 + (low - 1) * (1 + math.cos(math.pi * step / peak)) / 2
-        return end + (1 - end) * (1 + math.cos(math.pi * (step - peak) / (steps - 1 - peak))) / 2
-    progress = step / max(steps - 1, 1)
-    if schedule == "trapezoid":
-        return min(1.0, (progress + 0.01) / 0.2, max(0.0, 1 - progress) / 0.4)
-    return (1 + math.cos(math.pi * progress)) / 2 if schedule == "cosine" else 1.0
 
 
 def batches(order_N: Tensor, batch_size: int) -> Iterator[Tensor]:

@@ -20,9 +20,6 @@ from torch.overrides import TorchFunctionMode
 from metann.errors import MetannError
 from metann.files import atomic
 from metann.networks._build import build
-from metann.weights.head import head_parameters
-
-__all__ = ["build_unfilled", "fill", "head_parameters", "load_state", "load_weights", "pretrained", "read_header", "save_weights"]
 
 REQUIRED = ("architecture", "num_classes", "channels", "image_size")
 WRAPPERS = ("module.", "_orig_mod.")  # of data parallelism and of torch.compile
@@ -196,10 +193,3 @@ def load_state(path: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not state or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
         raise MetannError(f"{path} is not a state_dict (names and tensors); save module.state_dict() alone")
     return _plain(state)
-
-
-def pretrained(architecture: str, weights: str, header: Mapping[str, Any]) -> tuple[nn.Module, dict[str, Any]]:
-    """A network with weights from elsewhere, as a config's `weights` names them; see metann/networks/published.py."""
-    from metann.weights import published
-
-    return published.pretrained(architecture, weights, header)

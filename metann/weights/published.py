@@ -18,6 +18,7 @@ from torch import nn
 
 from metann.errors import MetannError
 from metann.files import atomic
+from metann.weights import published_imagenet
 from metann.weights.files import build_unfilled, check_header, fill, load_state, read_header
 
 ADDRESS = "https://github.com/chenyaofo/pytorch-cifar-models/releases/download/{family}/{dataset}_{name}-{hash8}.pt"
@@ -92,9 +93,7 @@ def pretrained(architecture: str, weights: str, header: Mapping[str, Any]) -> tu
     """
     header = {**header, "architecture": architecture}
     if architecture.startswith("imagenet_") and re.fullmatch(r"[A-Z][A-Z0-9_]*", weights):
-        from metann.networks import imagenet
-
-        return imagenet.pretrained(architecture, weights, header)
+        return published_imagenet.pretrained(architecture, weights, header)
     if weights == "published":
         return _published(architecture, header)
     return _local(architecture, Path(weights), header)

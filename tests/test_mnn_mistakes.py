@@ -1,4 +1,4 @@
-"""metann.mnn.misclassified against a loop over images."""
+"""metann.mnn.mistakes against a loop over images."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from test_mnn_combination import tables
 from metann.errors import MetannError
 from metann.mnn.combination import prefix_correct
 from metann.mnn.evaluation import evaluate_lengths
-from metann.mnn.misclassified import broken_images, misclassified_images
+from metann.mnn.mistakes import broken_images, misclassified_images
 
 
 @given(tables(rows=8), st.data())

@@ -1,0 +1,16 @@
+"""The section of intervals and tests."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from metann.config.section import Positive, Section
+
+
+class StatisticsSection(Section):
+    """Intervals and tests."""
+
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    """Of every interval."""
+    permutations: Positive = 2000
+    """For the p of the best of all test cells."""

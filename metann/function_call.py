@@ -1,0 +1,58 @@
+"""A function with numbers, as a configuration writes it: `top_k(2)`."""
+
+import re
+
+from pydantic import BaseModel, ConfigDict
+
+from metann import registry
+from metann.errors import MetannError, unknown
+from metann.thresholds import format_threshold
+
+
+class SwitchFunction(BaseModel):
+    """A switch function with its parameters, as written in the configuration: `top_p(0.9)`."""
+
+    model_config = ConfigDict(frozen=True)
+    name: str
+    parameters: tuple[float, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> "SwitchFunction":
+        """Read `name(number, ...)`; thresholds and shares stay in [0, 1], counts are whole.
+
+        Raises:
+            MetannError: unknown function, wrong number of parameters, or a parameter out of range.
+        """
+        match = re.fullmatch(r"\s*(\w+)\s*(?:\(([^()]*)\))?\s*", str(text))
+        known = registry.switch_functions()
+        if match is None or match[1] not in known:
+            raise unknown("switch function", text, (f"{n}({', '.join(p)})" for n, p in known.items()), "metann/mnn/switch_functions.py")
+        names, given = known[match[1]], [part.strip() for part in (match[2] or "").split(",") if part.strip()]
+        try:
+            numbers = tuple(float(part) for part in given)
+        except ValueError:
+            numbers = ()
+        if len(numbers) != len(names):
+            raise MetannError(f"switch function {text!r} takes ({', '.join(names)}), each a number")
+        for name, number in zip(names, numbers, strict=True):
+            whole = name == "k"
+            if (whole and (number < 0 or number != int(number))) or (not whole and not 0 <= number <= 1):
+                raise MetannError(f"switch function {text!r}: {name} must be {'a whole number >= 0' if whole else 'in [0, 1]'}")
+        return cls(name=match[1], parameters=numbers)
+
+    def _texts(self) -> list[str]:
+        names = registry.switch_functions()[self.name]
+        return [str(int(v)) if n == "k" else format_threshold(v) for n, v in zip(names, self.parameters, strict=True)]
+
+    @property
+    def parameter(self) -> str:
+        """The parameters as text, `0.90` or `0.50, 2`; empty where there are none."""
+        return ", ".join(self._texts())
+
+    @property
+    def slug(self) -> str:
+        """A file name: `top_p_0.90`."""
+        return "_".join([self.name, *self._texts()])
+
+    def __str__(self) -> str:
+        return f"{self.name}({self.parameter})" if self.parameters else self.name

@@ -1,0 +1,162 @@
+"""What the meta neural network's stages read: tables of a switch and its experts, evaluations, sets of experts, controls."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from metann.errors import MetannError, one_of
+from metann.files import read_json
+from metann.mnn.prefix import Prefix
+from metann.mnn.setting import functions_of
+from metann.tables.frames import read_arrow
+from metann.tables.join import align
+from metann.tables.probabilities import Probabilities, Samples, read_expert_probabilities, read_probabilities
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+SPLITS = ("val", "test")
+
+
+def evaluated(table: Samples) -> Any:
+    """The validation and test images of a table: experts know no others."""
+
+    rows = np.flatnonzero(np.isin(table.split, SPLITS))
+    return replace(table, **{name: value[rows] for name, value in vars(table).items() if isinstance(value, np.ndarray)})
+
+
+def read_experts(paths: list[Path], dataset_threshold: float, switch: Probabilities, switch_path: Path) -> tuple[np.ndarray, list[dict]]:
+    """Expert probabilities in the order of the switch's rows and classes, and what each expert's table says of itself.
+
+    Returns:
+        (N, K) float32, K dictionaries.
+    """
+
+    classes = switch.p_NK.shape[1]
+    found: dict[int, tuple[Path, np.ndarray, dict[str, Any]]] = {}
+    for path in paths:
+        expert = evaluated(read_expert_probabilities(path))
+        c, trained_at, seed = (expert.metadata.get(key) for key in ("class", "dataset_threshold", "seed"))
+        if not isinstance(c, int) or not 0 <= c < classes:
+            raise MetannError(f"{path} is for class {c!r}; the switch knows 0 .. {classes - 1}")
+        if c in found:
+            raise MetannError(f"class {c} is given twice: {found[c][0]} and {path}; give one expert table for each class")
+        if trained_at is not None and abs(trained_at - dataset_threshold) > 1e-9:
+            raise MetannError(
+                f"{path} was trained at dataset threshold {trained_at}, not {dataset_threshold}; give the tables of one threshold"
+            )
+        if (other := switch.metadata.get("seed")) is not None and seed is not None and seed != other:
+            raise MetannError(f"{path} is of seed {seed}, {switch_path} of seed {other}; give tables of one seed")
+        found[c] = path, expert.expert_probability[align(switch, expert, switch_path, path)], expert.metadata
+    if missing := [c for c in range(classes) if c not in found]:
+        raise MetannError(f"no expert table for class {missing[0]} ({len(missing)} of {classes} missing); give one for each class")
+    return np.stack([found[c][1] for c in range(classes)], axis=1), [found[c][2] for c in range(classes)]
+
+
+def evaluation_metadata(table: Probabilities, experts: list[dict]) -> dict[str, Any]:
+    given = table.metadata
+    names = given.get("class_names") or [str(k) for k in range(table.p_NK.shape[1])]
+    seeds = {expert["seed"] for expert in experts if expert.get("seed") is not None} | ({given.get("seed")} - {None})
+    macs = [expert.get("macs") for expert in experts]
+    return {
+        "dataset": given.get("dataset"),
+        "digest": given.get("digest"),
+        "class_names": names,
+        "seed": min(seeds, default=0),
+        "network": given.get("network"),
+        "architecture": given.get("architecture"),
+        "switch_macs": given.get("macs"),
+        "expert_macs": None if None in macs else sum(macs) / len(macs),
+        "states": [expert.get("state") for expert in experts],
+    }
+
+
+def read_evaluations(folders: Sequence[Path]) -> list[tuple[Path, Prefix]]:
+    """Prefix tables in order of seed and dataset threshold, all of one dataset and one way to evaluate."""
+
+    found = []
+    for folder in folders:
+        path = folder / "prefix.parquet" if folder.suffix != ".parquet" else folder
+        arrow, metadata = read_arrow(path, "prefix")
+        columns = {name: arrow.column(name).to_numpy() for name in arrow.column_names}
+        found.append((path, Prefix.of(columns, metadata)))
+    if not found:
+        raise MetannError("no evaluation given; give the folders that evaluate-mnn wrote")
+    found.sort(key=lambda pair: (pair[1].metadata["seed"], pair[1].metadata["dataset_threshold"]))
+    first_path, first = found[0]
+    seen: dict[tuple[int, float], Path] = {}
+    for path, prefix in found:
+        for key in ("digest", "class_names", "combine", "temperature", "network", "switch_functions"):
+            if prefix.metadata.get(key) != first.metadata.get(key):
+                raise MetannError(f"{path} has another {key} than {first_path}; evaluate both in one run")
+        if prefix.splits != ("val", "test"):
+            raise MetannError(
+                f"{path} has no {'test' if 'val' in prefix.splits else 'val'} images; both are needed: val chooses, test reports"
+            )
+        cell = prefix.metadata["seed"], prefix.metadata["dataset_threshold"]
+        if cell in seen:
+            raise MetannError(f"seed {cell[0]} and dataset threshold {cell[1]} are given twice: {seen[cell]} and {path}")
+        seen[cell] = path
+    seeds, thresholds = sorted({seed for seed, _ in seen}), sorted({threshold for _, threshold in seen})
+    for seed in seeds:
+        for threshold in thresholds:
+            if (seed, threshold) not in seen:
+                raise MetannError(f"seed {seed} has no dataset threshold {threshold}, other seeds have; evaluate it too")
+    return found
+
+
+def read_cells(found: Sequence[tuple[Path, Prefix]]) -> "pd.DataFrame":
+    """results.parquet: the cells that each prefix table names."""
+
+    parts = [read_arrow(path.parent / "cells" / f"{f.slug}.parquet", "cell")[0] for path, prefix in found for f in functions_of(prefix)]
+    return pa.concat_tables(part.replace_schema_metadata(None) for part in parts).to_pandas()
+
+
+def read_controls(paths: Sequence[Path], seeds: set[int]) -> list[tuple[Path, Probabilities]]:
+
+    found = [(path, read_probabilities(path, "test")) for path in paths]
+    for path, table in found:
+        if table.metadata.get("seed") not in {*seeds, None}:
+            raise MetannError(f"control {path} is of seed {table.metadata['seed']}; the evaluations have {one_of(seeds)}")
+    return found
+
+
+def read_expert_sets(paths: Sequence[Path], class_names: Sequence[str]) -> "pd.DataFrame":
+    """One row per seed, dataset threshold, expert and true class: how many images of the class the expert learned from."""
+    import pandas as pd
+
+    files = [file for path in paths for file in (sorted(path.rglob("expert_set.json")) if path.is_dir() else [path])]
+    rows: list[dict[str, Any]] = []
+    for file in files:
+        facts = read_json(file)
+        try:
+            described = {key: facts[key] for key in ("seed", "dataset_threshold", "class", "state", "size", "val_size")}
+            pairs = list(zip(facts["composition"], facts["val_composition"], strict=True))
+            described["class_name"] = class_names[facts["class"]]
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise MetannError(f"{file} does not describe an expert set ({error!r}); delete it and run snakemake again") from None
+        if len(pairs) != len(class_names):
+            raise MetannError(f"{file} counts {len(pairs)} classes, the evaluations have {len(class_names)}; give the sets of this run")
+        rows += [
+            described | {"true_class": c, "true_name": class_names[c], "images": images, "val_images": val_images}
+            for c, (images, val_images) in enumerate(pairs)
+        ]
+    columns = [
+        "seed",
+        "dataset_threshold",
+        "class",
+        "class_name",
+        "true_class",
+        "true_name",
+        "images",
+        "val_images",
+        "size",
+        "val_size",
+        "state",
+    ]
+    return pd.DataFrame(rows, columns=columns).sort_values([*columns[:3], "true_class"], ignore_index=True)

@@ -1,0 +1,40 @@
+"""A setting of the meta neural network: which experts are asked, and how their answers become one."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from metann.function_call import SwitchFunction
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from metann.mnn.prefix import Prefix
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How switch and experts are put together.
+
+    Attributes:
+        switch_function: such as `threshold(0.17)`.
+        combine: a rule of metann.mnn.RULES.
+        prior_K: base rates, for product_calibrated only.
+        switch_temperature: divides the switch's logits.
+        expert_temperatures_K: divide the experts' log-odds; both temperatures or neither.
+    """
+
+    switch_function: str
+    combine: str = "product"
+    prior_K: tuple[float, ...] | None = None
+    switch_temperature: float | None = None
+    expert_temperatures_K: tuple[float, ...] | None = None
+
+
+def functions_of(prefix: "Prefix") -> list[SwitchFunction]:
+    """The switch functions that were evaluated."""
+    return [SwitchFunction.parse(text) for text in prefix.metadata["switch_functions"]]
+
+
+def function_of(row: "pd.Series") -> SwitchFunction:
+    """The switch function of a row of results or of the choice."""
+    return SwitchFunction.parse(f"{row['switch_function']}({row['parameter']})")
