@@ -70,8 +70,8 @@ def write_generator(
     rng = np.random.default_rng([seed, len(tasks)])
     per_task = np.random.default_rng(11).normal(scale=noise, size=len(tasks)) + rng.normal(scale=noise / 2)
     common = {"experiment": experiment, **how, "generator": generator, "kind": generator, "bound": "tanh", "z": "learned", "z_size": Z_SIZE}
-    common |= {"seed": seed, "classifier": "small", "numbers": NUMBERS, "parameters": 84_000, "macs": 12_345, "digest": "d", "dataset": "made up"}
-    common |= {"class_names": class_names, "generator_digest": f"g{seed}"} | metadata
+    common |= {"seed": seed, "classifier": "small", "numbers": NUMBERS, "parameters": 84_000, "macs": 12_345}
+    common |= {"digest": "d", "dataset": "made up", "class_names": class_names, "generator_digest": f"g{seed}"} | metadata
 
     def write(path: str, frame: Mapping[str, Any], kind: str, extra: Mapping[str, Any] | None = None) -> None:
         write_frame(folder / path, frame, f"hypernetwork_{kind}", common | dict(extra or {}))
@@ -142,8 +142,12 @@ def _write_arm(
     rows = tasks * draws
     frame = {"arm": np.repeat(arm, rows), "shots": np.full(rows, shots, np.int16), "draw": np.tile(np.arange(draws, dtype=np.int16), tasks)}
     frame |= {"task": np.repeat(held_out, draws).astype(np.int16), "steps": np.full(rows, steps, np.int32)}
-    frame |= {"learning_rate": np.full(rows, 0.01), "trained_numbers": np.full(rows, numbers, np.int64), "n": np.full(rows, images, np.int32)}
-    frame |= {"correct": (positive + negative).astype(np.int32), "correct_positive": positive.astype(np.int32)}
+    frame |= {"learning_rate": np.full(rows, 0.01), "trained_numbers": np.full(rows, numbers, np.int64)}
+    frame |= {
+        "n": np.full(rows, images, np.int32),
+        "correct": (positive + negative).astype(np.int32),
+        "correct_positive": positive.astype(np.int32),
+    }
     frame |= {"n_positive": np.full(rows, half, np.int32), "cross_entropy": -np.log(share), "auc": np.clip(share + 0.03, 0, 1)}
     frame |= {"steps_to_95": np.full(rows, 0 if shots == 0 else 20.0)}
     moved = arm in ("full_generator", "repo_bug")

@@ -10,7 +10,7 @@ import pandas as pd
 from metann.hypernetwork.evaluation import MEASURES, accuracy_matrix
 from metann.hypernetwork.measures import task_reliance
 from metann.statistics.crossed import crossed_interval
-from metann.statistics.intervals import Interval
+from metann.statistics.intervals import Interval, t_interval
 from metann.statistics.permutation import sign_flip_p
 
 METHOD = "z_adapt"
@@ -37,49 +37,54 @@ def generator_rows(reliance: pd.DataFrame, results: pd.DataFrame) -> pd.DataFram
     return rows.assign(chosen=rows.index.isin(best))
 
 
-def values_US(rows: pd.DataFrame, column: str) -> np.ndarray:
-    """(U, S) means over the tasks of each unit; rows of one arm, or of differences."""
+def unit_values(rows: pd.DataFrame, column: str) -> np.ndarray:
+    """(U, S) means over the tasks of each unit."""
     return rows.pivot_table(index="unit", columns="seed", values=column, aggfunc="mean").to_numpy()
 
 
-def paired(results: pd.DataFrame, other: str, shots: int, measure: str) -> pd.DataFrame:
-    """z_adapt minus another arm on the same tasks and seeds, rows of one experiment and generator.
+def unit_means(results: pd.DataFrame) -> dict[tuple[str, int], np.ndarray]:
+    """(arm, shots) -> (U, S, M) means over the tasks of each unit, M the `MEASURES`; rows of one experiment and generator.
 
-    An arm that needs no images stands against every number of shots.
-
-    Returns:
-        task, seed, unit and difference; empty where one of the two was not run.
+    Every arm has the same tasks and seeds (`metann.hypernetwork.inputs` checks it), so that differences of arms are paired.
     """
-    keys = ["task", "seed", "unit"]
-    mine = results[(results["arm"] == METHOD) & (results["shots"] == shots)]
-    theirs = results[results["arm"] == other]
-    theirs = theirs[theirs["shots"] == (shots if (theirs["shots"] == shots).any() else 0)]
-    both = mine[[*keys, measure]].merge(theirs[[*keys, measure]], on=keys, suffixes=("", "_other"))
-    return both.assign(difference=both[measure] - both[f"{measure}_other"])[[*keys, "difference"]]
+    tasks, seeds = results.drop_duplicates("task").sort_values("task"), results["seed"].nunique()
+    member_UT = pd.get_dummies(tasks["unit"], dtype=float).to_numpy().T
+    member_UT = member_UT / member_UT.sum(axis=1, keepdims=True)
+    found = {}
+    for (arm, shots), rows in results.groupby(["arm", "shots"], sort=False):
+        values_TSM = rows.sort_values(["task", "seed"])[list(MEASURES)].to_numpy().reshape(len(tasks), seeds, len(MEASURES))
+        found[arm, int(shots)] = np.einsum("ut,tsm->usm", member_UT, values_TSM)
+    return found
 
 
 def difference_rows(results: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """z_adapt minus every other arm, for every experiment, generator, number of shots and measure.
+    """z_adapt minus every other arm on the same tasks and seeds, for every experiment, generator, number of shots and measure.
+
+    An arm that needs no images (shots 0) stands against every number of shots.
 
     Returns:
-        difference with low and high (over units and seeds), p (sign flips of the units' means), units, tasks and seeds. A difference of
-        accuracies is a share: 0.01 is one point. Measures that are unknown for a task (an AUC of one class) have no row.
+        difference with low and high (over units and seeds), p (sign flips of the units' means; accuracy only, else NaN), units and
+        seeds. A difference of accuracies is a share: 0.01 is one point. Measures that are unknown for a task (an AUC of one class)
+        have no row.
     """
     rows = []
     for (experiment, generator), group in results.groupby(WHERE, sort=False):
-        others = [arm for arm in dict.fromkeys(group["arm"]) if arm != METHOD]
+        means = unit_means(group)
         for shots in shots_of(group):
-            for other in others:
-                for measure in MEASURES:
-                    both = paired(group, other, shots, measure)
-                    if both.empty or not np.isfinite(both["difference"]).all():
+            for other in [arm for arm in dict.fromkeys(group["arm"]) if arm != METHOD]:
+                theirs = means.get((other, shots), means.get((other, 0)))
+                if theirs is None:
+                    continue
+                for m, measure in enumerate(MEASURES):
+                    values_US = means[METHOD, shots][..., m] - theirs[..., m]
+                    if not np.isfinite(values_US).all():
                         continue
-                    values = values_US(both, "difference")
-                    mean, low, high = crossed_interval(values, confidence)
+                    mean, low, high = crossed_interval(values_US, confidence)
+                    p = sign_flip_p(values_US.mean(axis=1)) if measure == "accuracy" else np.nan
                     row = {"experiment": experiment, "generator": generator, "shots": shots, "other": other, "measure": measure}
-                    row |= {"difference": mean, "low": low, "high": high, "p": sign_flip_p(values.mean(axis=1))}
-                    rows.append(row | {"units": values.shape[0], "tasks": both["task"].nunique(), "seeds": values.shape[1]})
-    columns = ["experiment", "generator", "shots", "other", "measure", "difference", "low", "high", "p", "units", "tasks", "seeds"]
+                    row |= {"difference": mean, "low": low, "high": high, "p": p}
+                    rows.append(row | {"units": values_US.shape[0], "seeds": values_US.shape[1]})
+    columns = ["experiment", "generator", "shots", "other", "measure", "difference", "low", "high", "p", "units", "seeds"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -92,26 +97,32 @@ def arm_means(results: pd.DataFrame, confidence: float) -> pd.DataFrame:
     """Every arm and number of shots: means over units and seeds; accuracy with its interval.
 
     Returns:
-        experiment, generator, arm, shots, accuracy, low, high, the other measures, trained_numbers, steps, units and seeds.
+        experiment, generator, arm, shots, accuracy, low, high, the other measures, trained_numbers, steps, learning_rate, units, seeds.
     """
     rows = []
-    others = [*MEASURES[1:], "trained_numbers", "steps", "learning_rate"]
-    for (experiment, generator, arm, shots), group in results.groupby([*WHERE, "arm", "shots"], sort=False):
-        values = values_US(group, "accuracy")
-        mean, low, high = crossed_interval(values, confidence)
-        row = {"experiment": experiment, "generator": generator, "arm": arm, "shots": int(shots), "accuracy": mean, "low": low, "high": high}
-        rows.append(row | group[others].mean().to_dict() | {"units": values.shape[0], "seeds": values.shape[1]})
+    for (experiment, generator), group in results.groupby(WHERE, sort=False):
+        plain = group.groupby(["arm", "shots"])[["trained_numbers", "steps", "learning_rate"]].mean()
+        for (arm, shots), values_USM in unit_means(group).items():
+            mean, low, high = crossed_interval(values_USM[..., 0], confidence)
+            row = {"experiment": experiment, "generator": generator, "arm": arm, "shots": shots, "accuracy": mean, "low": low, "high": high}
+            row |= dict(zip(MEASURES[1:], values_USM[..., 1:].mean(axis=(0, 1)), strict=True)) | plain.loc[(arm, shots)].to_dict()
+            rows.append(row | {"units": values_USM.shape[0], "seeds": values_USM.shape[1]})
     return pd.DataFrame(rows)
 
 
+def trained_interval(values_US: np.ndarray, confidence: float) -> Interval:
+    """Of what is said of the training tasks: they are given, and seeds the only chance; with one seed the tasks have to do."""
+    return t_interval(values_US.mean(axis=0), confidence) if values_US.shape[1] > 1 else crossed_interval(values_US, confidence)
+
+
 def reliance_interval(reliance: pd.DataFrame, tasks: pd.DataFrame, confidence: float) -> Interval:
-    """R on test images over units and seeds; rows of one experiment and generator."""
+    """R on test images; rows of one experiment and generator."""
     units = tasks.drop_duplicates("task").set_index("task")["unit"]
     parts = []
     for seed, of_seed in reliance.groupby("seed"):
         tasks_T, accuracy_TT = accuracy_matrix(of_seed, "test")
         parts.append(pd.DataFrame({"seed": seed, "unit": units.loc[tasks_T].to_numpy(), "r": task_reliance(accuracy_TT)}))
-    return crossed_interval(values_US(pd.concat(parts), "r"), confidence)
+    return trained_interval(unit_values(pd.concat(parts), "r"), confidence)
 
 
 def both_ways(results: pd.DataFrame, reliance: pd.DataFrame, tasks: pd.DataFrame, shots: int | None) -> pd.DataFrame:

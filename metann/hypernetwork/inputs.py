@@ -21,8 +21,10 @@ _COLUMNS = {
     "codes": ("task", "z_0"),
     "layers": ("layer", "numbers", "variance_share", "effective_rank", "saturation"),
     "interpolation": ("task", "mirror", "position", "n", "correct"),
-    "adapt": ("arm", "shots", "draw", "task", "steps", "learning_rate", "trained_numbers", "n", "correct", "correct_positive")
-    + ("n_positive", "cross_entropy", "auc", "steps_to_95"),
+    "adapt": (
+        *("arm", "shots", "draw", "task", "steps", "learning_rate", "trained_numbers"),
+        *("n", "correct", "correct_positive", "n_positive", "cross_entropy", "auc", "steps_to_95"),
+    ),
     "curve": ("task", "draw", "step", "support_loss", "test_loss", "test_accuracy"),
 }
 
