@@ -7,13 +7,12 @@ and seed.
 import numpy as np
 import pandas as pd
 
-from metann.hypernetwork.evaluation import MEASURES, accuracy_matrix
+from metann.hypernetwork.evaluation import MEASURES, METHOD, accuracy_matrix
 from metann.hypernetwork.measures import task_reliance
 from metann.statistics.crossed import crossed_interval
 from metann.statistics.intervals import Interval, t_interval
 from metann.statistics.permutation import sign_flip_p
 
-METHOD = "z_adapt"
 WHERE = ["experiment", "generator"]
 
 
@@ -32,9 +31,13 @@ def generator_rows(reliance: pd.DataFrame, results: pd.DataFrame) -> pd.DataFram
     seeds = results.groupby(WHERE)["seed"].nunique().rename("seeds")
     of_method = results[results["arm"] == METHOD].groupby(WHERE)["accuracy"].mean().rename("held_out_accuracy")
     rows = rows.join(seeds, on=WHERE).join(of_method, on=WHERE)
-    order = rows.sort_values(["val_accuracy", "generator"], ascending=[False, True])
-    best = order.drop_duplicates("experiment").index
+    best = rows.sort_values(["val_accuracy", "generator"], ascending=[False, True]).drop_duplicates("experiment").index
     return rows.assign(chosen=rows.index.isin(best))
+
+
+def generator_order(generators: pd.DataFrame) -> pd.DataFrame:
+    """Generators by experiment, the best on validation first."""
+    return generators.sort_values(["experiment", "val_accuracy", "generator"], ascending=[True, False, True])
 
 
 def unit_values(rows: pd.DataFrame, column: str) -> np.ndarray:

@@ -13,6 +13,7 @@ from metann.hypernetwork.measures import balanced_accuracy, principal_axes
 from metann.statistics.intervals import wilson_interval
 from metann.tables.samples import Probabilities
 
+METHOD = "z_adapt"
 MEASURES = ("accuracy", "balanced_accuracy", "cross_entropy", "auc", "steps_to_95")
 
 

@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metann.errors import MetannError
+from metann.hypernetwork.evaluation import METHOD, multiclass_rows
 from metann.tables.frames import read_frame
+from metann.tables.probabilities import read_probabilities
 from metann.tables.sealed import CURE
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # What every table of one generator says of itself, and says alike.
-SAME = ("experiment", "generator", "seed", "digest", "class_names", "generator_digest")
+SAME = ("experiment", "generator", "seed", "digest", "class_names")
 EVALUATED = ("results", "curves", "reliance", "codes", "interpolation", "layers", "tasks", "multiclass")
 _COLUMNS = {
     "tasks": ("task", "negative", "positive", "negative_name", "positive_name", "flipped", "set", "mirror"),
@@ -67,7 +69,7 @@ def read_generated(folder: Path, adapted: Sequence[Path]) -> Generated:
     reference = folder / "tasks.parquet"
     tasks, metadata = tables["tasks"], tables["tasks"].attrs
     for name, frame in tables.items():
-        _same(frame.attrs, metadata, folder / f"{name}.parquet", reference)
+        _same(frame.attrs, metadata, folder / f"{name}.parquet", reference, ("generator_digest",))
     if not adapted:
         raise MetannError(f"no adapted arm given for {folder}; give the tables that adapt-tasks wrote")
     held_out = set(tasks.loc[tasks["set"] == "test", "task"])
@@ -76,6 +78,8 @@ def read_generated(folder: Path, adapted: Sequence[Path]) -> Generated:
         frame = _read(path, "adapt")
         _same(frame.attrs, metadata, path, reference)
         _check_arm(frame, held_out, path)
+        if (frame["arm"] == METHOD).all():  # the other arms may start from a generator of their own
+            _same(frame.attrs, metadata, path, reference, ("generator_digest",))
         curve = _read(path.with_name(f"{path.stem}_curve.parquet"), "curve")
         _same(curve.attrs, metadata, path, reference)
         # Arms differ in their metadata, which pandas would compare row by row when frames with attributes meet.
@@ -141,8 +145,8 @@ def _read(path: Path, name: str) -> "pd.DataFrame":
     return frame
 
 
-def _same(metadata: dict[str, Any], expected: dict[str, Any], path: Path, reference: Path) -> None:
-    for key in SAME:
+def _same(metadata: dict[str, Any], expected: dict[str, Any], path: Path, reference: Path, more: Sequence[str] = ()) -> None:
+    for key in (*SAME, *more):
         if metadata.get(key) != expected.get(key):
             raise MetannError(f"{path} is of another {key} ({metadata.get(key)}) than {reference} ({expected.get(key)}); {CURE}")
 
@@ -172,3 +176,29 @@ def _check_crossed(results: "pd.DataFrame") -> None:
                     f"{experiment}_{generator}: seeds {cells.index[0]} and {seed} differ in arm {arm}, {shots} shots, task {task};"
                     " one of them lacks it; evaluate the same in each seed"
                 )
+
+
+def read_networks(paths: Sequence[Path], expected: dict[str, Any], confidence: float) -> "pd.DataFrame":
+    """Plain networks on the images of a split, as rows of `multiclass_rows` with network and seed.
+
+    Args:
+        paths: tables of probabilities.
+        expected: metadata of the generators; the networks have to be of the same data.
+        confidence: of the intervals.
+
+    Raises:
+        MetannError: a table that cannot be read, or of other data.
+    """
+    import pandas as pd
+
+    parts = []
+    for path in paths:
+        table = read_probabilities(path)
+        for key in ("digest", "class_names"):
+            if table.metadata.get(key) != expected.get(key):
+                raise MetannError(f"{path} is of other data than the generators (another {key}); give the networks of this run")
+        rows = multiclass_rows(table, confidence)
+        rows.insert(0, "network", str(table.metadata.get("network") or path.stem))
+        rows.insert(1, "seed", int(table.metadata.get("seed") or 0))
+        parts.append(rows)
+    return pd.concat(parts, ignore_index=True) if parts else multiclass_rows(None, confidence).assign(network="", seed=0)
