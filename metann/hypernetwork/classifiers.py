@@ -6,6 +6,7 @@ T groups of channels.
 """
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from metann import registry
 from metann.errors import MetannError, one_of, unknown
-from metann.networks import build
+from metann.networks._build import build
 
 Parameters = Mapping[str, Tensor]
 OWN = {"published": (), "small": ("width", "depth", "hidden")}
@@ -50,7 +51,7 @@ class ConvClassifier(nn.Module):
             self.padding.append((total // 2, total - total // 2) * 2)
             before, size = width, after
         sizes = (before * size * size, *hidden, 1)
-        self.linears = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+        self.linears = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """(N,) logits."""
@@ -110,7 +111,7 @@ def build_classifier(name: str, channels: int, image_size: int, **settings: Any)
         network = build(name, 2, channels, image_size, **settings)
         if any(isinstance(part, _BatchNorm) for part in network.modules()):
             raise MetannError(
-                f"classifier {name!r} has batch norm, whose running statistics no generator writes; use published, small or a network without"
+                f"classifier {name!r} has batch norm, whose running statistics no generator writes; use published, small, or one without"
             )
         return TwoLogits(network).eval()
     for setting in settings:

@@ -40,6 +40,10 @@ class _Affine(nn.Module):
     def forward(self, z_TD: Tensor) -> Tensor:
         return functional.linear(z_TD, self.weight, self.bias)
 
+    def reads_z(self) -> Tensor | None:
+        """The matrix whose columns multiply the numbers of z."""
+        return self.weight
+
 
 class _General(nn.Module):
     """The same classifier whatever z is."""
@@ -50,6 +54,10 @@ class _General(nn.Module):
 
     def forward(self, z_TD: Tensor) -> Tensor:
         return self.bias.expand(len(z_TD), -1)
+
+    def reads_z(self) -> Tensor | None:
+        """The matrix whose columns multiply the numbers of z."""
+        return None
 
 
 class _LowRank(nn.Module):
@@ -62,6 +70,10 @@ class _LowRank(nn.Module):
     def forward(self, z_TD: Tensor) -> Tensor:
         return functional.linear(z_TD @ self.down.T, self.up, self.bias)
 
+    def reads_z(self) -> Tensor | None:
+        """The matrix whose columns multiply the numbers of z."""
+        return self.down
+
 
 class _Mlp(nn.Module):
     """b + A f(z), f two leaky-ReLU layers."""
@@ -73,6 +85,10 @@ class _Mlp(nn.Module):
 
     def forward(self, z_TD: Tensor) -> Tensor:
         return self.head(_through(self.trunk, z_TD))
+
+    def reads_z(self) -> Tensor | None:
+        """The matrix whose columns multiply the numbers of z."""
+        return self.trunk[0].weight
 
 
 class _Chunked(nn.Module):
@@ -93,6 +109,10 @@ class _Chunked(nn.Module):
         both = torch.cat([z_TD[:, None].expand(-1, chunks, -1), self.place.expand(tasks, -1, -1)], dim=2)
         rows = self.head(_through([self.trunk], both)).flatten(1)
         return rows[:, : len(self.scale_P)] * self.scale_P
+
+    def reads_z(self) -> Tensor | None:
+        """The matrix whose columns multiply the numbers of z."""
+        return self.trunk.weight[:, : -self.place.shape[1]]
 
 
 def affine(target: Target, z_size: int, *, spread: float = 0.1, init: str = "he") -> nn.Module:

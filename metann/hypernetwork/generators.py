@@ -3,7 +3,7 @@
 Shapes: T tasks, D numbers of z, P generated numbers.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -67,9 +67,14 @@ class Generator(nn.Module):
             yield name, slice(begin, begin + shape.numel())
             begin += shape.numel()
 
-    def digest(self) -> str:
-        """16 hex digits over all bytes of the generator's state; adaptation must not change them."""
-        return digest_of(*(tensor.detach().cpu().numpy() for _, tensor in sorted(self.state_dict().items())))
+    def digest(self, instead: Mapping[str, Tensor] | None = None) -> str:
+        """16 hex digits over all bytes of the generator's state; adaptation must not change them.
+
+        Args:
+            instead: tensors by name that take the place of the generator's own.
+        """
+        state = self.state_dict() | {name: tensor for name, tensor in (instead or {}).items() if name in self.state_dict()}
+        return digest_of(*(tensor.detach().cpu().numpy() for _, tensor in sorted(state.items())))
 
 
 def build_generator(kind: str, classifier: nn.Module, z_size: int, bound: str = "tanh", **settings: Any) -> Generator:

@@ -28,9 +28,9 @@ def anchor(class_names: tuple[str, ...], *, anchor: str | None = None) -> list[T
         anchor: a class name; None is the last class. CIFAR-100: T1 = apple against worm, .., T99 = woman against worm.
     """
     _at_least(3, class_names, "anchor")
-    if anchor is not None and anchor not in class_names:
+    if anchor is not None and str(anchor) not in class_names:
         raise unknown("class (in anchor)", anchor, class_names)
-    positive = len(class_names) - 1 if anchor is None else class_names.index(anchor)
+    positive = len(class_names) - 1 if anchor is None else class_names.index(str(anchor))
     return [Task(k, positive, False) for k in range(len(class_names)) if k != positive]
 
 
