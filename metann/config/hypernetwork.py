@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from metann import registry
+from metann.config.figures import figures_of
 from metann.config.network import scalar
 from metann.config.section import Name, NonNegative, Positive, Section
 from metann.config.training import Rate
@@ -171,7 +172,14 @@ class HypernetworkSection(Section):
     """Functions of metann/hypernetwork/arms.py: what is learned of a held-out task."""
     shots: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1, 10, 100)
     """Images of each class that a held-out task is learned from."""
-    figures: tuple[str, ...] = ()
+    figures: Annotated[tuple[str, ...], figures_of("hypernetwork")] = (
+        "hypernetwork_codes",
+        "hypernetwork_interpolation",
+        "hypernetwork_loss",
+        "hypernetwork_numbers",
+        "hypernetwork_reliance",
+        "hypernetwork_shots",
+    )
 
     @field_validator("arms")
     @classmethod
@@ -179,15 +187,6 @@ class HypernetworkSection(Section):
         for name in names:
             if name not in registry.functions(ARMS):
                 raise unknown("arm", name, registry.functions(ARMS), f"metann/{ARMS}")
-        return names
-
-    @field_validator("figures")
-    @classmethod
-    def _known_figures(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        known = [name for name in registry.figures() if name.startswith("hypernetwork_")]
-        for name in names:
-            if name not in known:
-                raise unknown("figure of hypernetworks", name, known, "metann/figures/")
         return names
 
     @model_validator(mode="after")

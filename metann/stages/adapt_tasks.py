@@ -16,7 +16,6 @@ def adapt_tasks(
     seed: int,
     output: Path,
     controls: list[Path] | None = None,
-    code: str = "",
 ) -> None:
     """Learn the held-out tasks with one arm, all tasks and draws at once, and report on the test images.
 
@@ -43,8 +42,6 @@ def adapt_tasks(
         Folder to write into.
     controls
         Weights of what was trained for this arm alone (of kind separate or general).
-    code
-        Digest of the code, for the tables (the workflow gives it).
     """
     import numpy as np
     import torch
@@ -61,7 +58,7 @@ def adapt_tasks(
     from metann.hypernetwork.model import load_generator, read_tasks
     from metann.seeds import derive_seed
     from metann.tables.frames import write_frame
-    from metann.workflow.provenance import versions
+    from metann.workflow.provenance import stage_code, versions
 
     if arm not in registry.functions(ARMS):
         raise unknown("arm", arm, registry.functions(ARMS), f"metann/{ARMS}")
@@ -138,7 +135,7 @@ def adapt_tasks(
         "frozen": not made.moves_generator,
         "dropped_test_images": int(dropped_N.sum()),
         "adaptation": adaptation.model_dump(mode="json"),
-        "code": code,
+        "code": stage_code("adapt_tasks", architectures=[header["classifier"]]),
         "versions": versions(),
     }
     frame = {

@@ -6,7 +6,7 @@ from metann.config.hypernetwork import AdaptationSection
 
 
 def describe_generator(
-    *, weights: Path, tasks: Path, data: Path, adaptation: AdaptationSection, seed: int, output: Path, code: str = ""
+    *, weights: Path, tasks: Path, data: Path, adaptation: AdaptationSection, seed: int, output: Path
 ) -> None:
     """Write reliance, codes, layers, interpolation and multiclass tables of a trained generator, which stays as it is.
 
@@ -24,8 +24,6 @@ def describe_generator(
         Of this run.
     output
         Folder to write into.
-    code
-        Digest of the code, for the tables (the workflow gives it).
     """
     import numpy as np
     import torch
@@ -41,7 +39,7 @@ def describe_generator(
     from metann.tables.frames import write_frame
     from metann.tables.probabilities import write_probabilities
     from metann.tables.samples import Probabilities
-    from metann.workflow.provenance import versions
+    from metann.workflow.provenance import stage_code, versions
 
     device = start_torch(adaptation.device, adaptation.threads)
     prepared = read_prepared(data)
@@ -51,7 +49,7 @@ def describe_generator(
     generator, header, classes = trained.generator, trained.header, len(info.class_names)
     if described["generator_digest"] != header["generator_digest"]:
         raise MetannError(f"{tasks} is not of the generator {weights}; give the two that one train-generator wrote")
-    metadata = described | {"code": code, "versions": versions()}
+    metadata = described | {"code": stage_code("describe_generator", architectures=[header["classifier"]]), "versions": versions()}
     rows = {split: samples.rows(split) for split in ("train", "val", "test")}
     dropped_N = seen_before(prepared.images_NCHW, rows["test"], np.concatenate([rows["train"], rows["val"]]))
     metadata["dropped_test_images"] = int(dropped_N.sum())

@@ -17,7 +17,6 @@ def train_generator(
     seed: int,
     output: Path,
     shots: int = 0,
-    code: str = "",
 ) -> None:
     """Train one generator on the training tasks of one experiment.
 
@@ -46,8 +45,6 @@ def train_generator(
         Folder to write into.
     shots
         Images of each class that held-out tasks will be learned from, at most: checked before the training, and no part of it.
-    code
-        Digest of the code, for the header (the workflow gives it).
     """
     import numpy as np
     import torch
@@ -66,7 +63,7 @@ def train_generator(
     from metann.tables.frames import write_frame
     from metann.training.loop import run_epochs
     from metann.weights.files import save_weights
-    from metann.workflow.provenance import versions
+    from metann.workflow.provenance import stage_code, versions
 
     device = start_torch(training.device, training.threads)
     prepared = read_prepared(data)
@@ -79,6 +76,7 @@ def train_generator(
         few = info.class_names[int(count_K.argmin())]
         raise MetannError(f"{shots} shots are more than the {count_K.min()} training images of class {few}; lower hypernetwork.shots")
     trained = [task for task, name_of_set in zip(built, sets, strict=True) if name_of_set == "train"]
+    code = stage_code("train_generator", architectures=[classifier.name])
     seed_parts = (seed, "train_generator", tasks, name)
     torch.manual_seed(derive_seed(*seed_parts, "weights"))
     network = build_classifier(classifier.name, info.channels, info.image_size, **classifier.settings)
