@@ -69,7 +69,7 @@ def write_generator(
     columns = task_columns(tasks, assign_sets(tasks, how["held_out"], test, validation), class_names)
     rng = np.random.default_rng([seed, len(tasks)])
     per_task = np.random.default_rng(11).normal(scale=noise, size=len(tasks)) + rng.normal(scale=noise / 2)
-    common = {"experiment": experiment, **how, "generator": generator, "kind": generator, "bound": "tanh", "z": "learned", "z_size": Z_SIZE}
+    common: dict[str, Any] = {"experiment": experiment, **how, "generator": generator, "bound": "tanh", "z": "learned", "z_size": Z_SIZE}
     common |= {"seed": seed, "classifier": "small", "numbers": NUMBERS, "parameters": 84_000, "macs": 12_345}
     common |= {"digest": "d", "dataset": "made up", "class_names": class_names, "generator_digest": f"g{seed}"} | metadata
 

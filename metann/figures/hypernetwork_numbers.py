@@ -24,8 +24,10 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     if not parts:
         return no_figure("Accuracy against numbers trained", "No arm was run.")
     shots = sorted(int(number) for number in arms["shots"].unique() if number)
-    ends = f"filled: {shots[-1]:,} images per class, hollow: {shots[0]:,}; " if len(shots) > 1 else ""
-    footnote = f"{hypernetwork_facts(arms)}; {ends}bars: {100 * confidence_of(arms):g} % intervals of the filled ones over pairs of classes and seeds."
+    ends = f"hollow: {shots[0]:,} images per class, filled: {shots[-1]:,}; " if len(shots) > 1 else ""
+    footnote = (
+        f"{hypernetwork_facts(arms)}; {ends}bars: {100 * confidence_of(arms):g} % intervals of these over pairs of classes and seeds."
+    )
     figure, grid = panels(list(parts), "Accuracy against how many numbers are trained", footnote, sharey=True)
     for axes, mine in zip(grid, parts.values(), strict=True):
         trained = mine.loc[mine["trained_numbers"] > 0, "trained_numbers"]

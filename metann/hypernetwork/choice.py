@@ -9,6 +9,7 @@ import pandas as pd
 
 from metann.hypernetwork.evaluation import MEASURES, METHOD, accuracy_matrix
 from metann.hypernetwork.measures import task_reliance
+from metann.report.overview import COLUMNS
 from metann.statistics.crossed import crossed_interval
 from metann.statistics.intervals import Interval, t_interval
 from metann.statistics.permutation import sign_flip_p
@@ -38,6 +39,22 @@ def generator_rows(reliance: pd.DataFrame, results: pd.DataFrame) -> pd.DataFram
 def generator_order(generators: pd.DataFrame) -> pd.DataFrame:
     """Generators by experiment, the best on validation first."""
     return generators.sort_values(["experiment", "val_accuracy", "generator"], ascending=[True, False, True])
+
+
+def setting_rows(multiclass: pd.DataFrame) -> pd.DataFrame:
+    """The classifiers for all classes as the run's table of all families has them; validation chooses one of them.
+
+    Args:
+        multiclass: rows of `multiclass_rows` with experiment, generator and seed.
+
+    Returns:
+        The columns of `metann.report.overview`.
+    """
+    name = multiclass["experiment"].astype(str) + "_" + multiclass["generator"].astype(str)
+    rows = multiclass.assign(family="hypernetwork", setting=name + ", all classes", role="setting")
+    means = rows[rows["split"] == "val"].groupby("setting")["accuracy"].mean()
+    best = means.idxmax() if len(means) else None
+    return rows.assign(chosen=rows["setting"] == best)[list(COLUMNS)]
 
 
 def unit_values(rows: pd.DataFrame, column: str) -> np.ndarray:

@@ -30,17 +30,18 @@ def arm_rows(adapt: pd.DataFrame, tasks: pd.DataFrame) -> pd.DataFrame:
     """Every arm, number of shots and held-out task: means over the draws of support images.
 
     Returns:
-        arm, shots, task, unit, draws, n (test images), the `MEASURES`, trained_numbers, steps and learning_rate.
+        arm, shots, task, unit, draws, n (test images), the `MEASURES`, trained_numbers, steps, learning_rate and frozen (the
+        generator stayed as it was).
     """
     counts = (adapt[name].to_numpy() for name in ("correct", "n", "correct_positive", "n_positive"))
     rows = adapt.assign(accuracy=adapt["correct"] / adapt["n"], balanced_accuracy=balanced_accuracy(*counts))
     groups = rows.groupby(["arm", "shots", "task"], sort=False)
     means = groups[[*MEASURES, "learning_rate"]].mean()
-    firsts = groups[["n", "trained_numbers", "steps"]].first()
+    firsts = groups[["n", "trained_numbers", "steps", "frozen"]].first()
     found = means.join(firsts).assign(draws=groups.size()).reset_index()
     units = with_units(tasks).set_index("task")["unit"]
     return found.assign(unit=found["task"].map(units))[
-        ["arm", "shots", "task", "unit", "draws", "n", *MEASURES, "trained_numbers", "steps", "learning_rate"]
+        ["arm", "shots", "task", "unit", "draws", "n", *MEASURES, "trained_numbers", "steps", "learning_rate", "frozen"]
     ]
 
 
@@ -87,7 +88,8 @@ def multiclass_rows(table: Probabilities | None, confidence: float) -> pd.DataFr
             low, high = wilson_interval(correct, len(part), confidence)
             cost = [_number(table.metadata, key) for key in ("macs", "parameters")]
             rows.append((split, len(part), correct, correct / len(part), low, high, *cost, part.p_NK.shape[1]))
-    return pd.DataFrame(rows, columns=list(columns))
+    types = {"n": "int64", "correct": "int64", "accuracy": "float64", "low": "float64", "high": "float64", "macs": "float64"}
+    return pd.DataFrame(rows, columns=list(columns)).astype(types | {"parameters": "float64", "classes": "int64"})
 
 
 def _number(metadata: Mapping[str, Any], key: str) -> float:

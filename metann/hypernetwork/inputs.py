@@ -37,9 +37,9 @@ class Generated:
 
     Attributes:
         tasks, reliance, codes, layers, interpolation: as `metann.hypernetwork` describes them.
-        adapt: all arms and shots, one row per held-out task and draw.
+        adapt: all arms and shots, one row per held-out task and draw; with a column frozen: the arm left its generator alone.
         curves: the same, one row per step; with columns arm and shots.
-        metadata: of tasks.parquet.
+        metadata: of tasks.parquet, and dropped_test_images: how many stand in the training set too.
     """
 
     tasks: "pd.DataFrame"
@@ -73,7 +73,7 @@ def read_generated(folder: Path, adapted: Sequence[Path]) -> Generated:
     if not adapted:
         raise MetannError(f"no adapted arm given for {folder}; give the tables that adapt-tasks wrote")
     held_out = set(tasks.loc[tasks["set"] == "test", "task"])
-    rows, curves = [], []
+    rows, curves, dropped = [], [], 0
     for path in adapted:
         frame = _read(path, "adapt")
         _same(frame.attrs, metadata, path, reference)
@@ -82,6 +82,8 @@ def read_generated(folder: Path, adapted: Sequence[Path]) -> Generated:
             _same(frame.attrs, metadata, path, reference, ("generator_digest",))
         curve = _read(path.with_name(f"{path.stem}_curve.parquet"), "curve")
         _same(curve.attrs, metadata, path, reference)
+        dropped = max(dropped, int(frame.attrs.get("dropped_test_images") or 0))
+        frame["frozen"] = bool(frame.attrs.get("frozen"))
         # Arms differ in their metadata, which pandas would compare row by row when frames with attributes meet.
         frame.attrs, curve.attrs = {}, {}
         rows.append(frame)
@@ -93,7 +95,9 @@ def read_generated(folder: Path, adapted: Sequence[Path]) -> Generated:
     if again.any():
         row = adapt[again].iloc[0]
         raise MetannError(f"arm {row['arm']} with {row['shots']} shots is given twice; give each table once")
-    return Generated(**tables, adapt=adapt, curves=pd.concat(curves, ignore_index=True), metadata=metadata)
+    return Generated(
+        **tables, adapt=adapt, curves=pd.concat(curves, ignore_index=True), metadata=metadata | {"dropped_test_images": dropped}
+    )
 
 
 def read_evaluated(folders: Sequence[Path]) -> "tuple[dict[str, pd.DataFrame], dict[str, Any]]":

@@ -1,7 +1,8 @@
 """The questions that hypernetworks have to answer, and what the tables say: yes, no, or open, each with its number and interval.
 
-The rules: z matches the whole network where the interval of z_adapt - finetune_net lies above -2 points; one arm beats another where
-the interval of their difference lies above 0; training gave a general network where the reliance R is below 0.05; z carries the task
+The rules: z matches the whole network where the interval of z_adapt - finetune_net lies above -2 points, and does not where it reaches
+below that and lies below 0 (worse for sure, and not shown to be so by less); one arm beats another where the interval of their
+difference lies above 0; training gave a general network where the reliance R is below 0.05; z carries the task
 where the mean accuracy on a task and its mirror lies above a half, the most that any fixed network reaches.
 """
 
@@ -67,7 +68,9 @@ def _compared(differences: pd.DataFrame) -> list[dict[str, Any]]:
     for shots, group in right.groupby("shots"):
         against = {row.other: Interval(row.difference, row.low, row.high) for row in group.itertuples()}
         if "finetune_net" in against:
-            rows.append(_row("whole_network", shots, against["finetune_net"], -MARGIN))
+            row = _row("whole_network", shots, against["finetune_net"], -MARGIN)
+            worse = row["state"] == "open" and against["finetune_net"].high < 0
+            rows.append(row | {"state": "no" if worse else row["state"]})
         rows += [_row(other, shots, against[other], 0.0) for other in RIVALS if other in against]
         if all(other in against for other in RIVALS):
             # Above the largest of them: above each of them, so the nearest one decides, and no correction is needed.

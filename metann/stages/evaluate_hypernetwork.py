@@ -6,7 +6,7 @@ TABLES = ("results", "curves", "reliance", "codes", "interpolation", "layers", "
 
 
 def evaluate_hypernetwork(
-    *, generator: Path, adapted: list[Path], output: Path, multiclass: Path | None = None, confidence: float = 0.95, code: str = ""
+    *, generator: Path, adapted: list[Path], output: Path, multiclass: Path | None = None, confidence: float = 0.95
 ) -> None:
     """Judge one trained generator on tables alone; no network runs.
 
@@ -26,13 +26,12 @@ def evaluate_hypernetwork(
         Probabilities of the classifier for all classes, where there is one.
     confidence
         Of every interval.
-    code
-        Digest of the code, for the metadata (the workflow gives it).
     """
     from metann.hypernetwork import evaluation
     from metann.hypernetwork.inputs import read_generated
     from metann.tables.frames import write_frame
     from metann.tables.probabilities import read_probabilities
+    from metann.workflow.provenance import stage_code
 
     given = read_generated(generator, adapted)
     table = None if multiclass is None else read_probabilities(multiclass)
@@ -46,7 +45,7 @@ def evaluate_hypernetwork(
         "tasks": evaluation.with_units(given.tasks),
         "multiclass": evaluation.multiclass_rows(table, confidence),
     }
-    metadata = given.metadata | {"confidence": confidence, "code": code}
+    metadata = given.metadata | {"confidence": confidence, "code": stage_code("evaluate_hypernetwork")}
     for name in TABLES:
         write_frame(output / f"{name}.parquet", tables[name], f"hypernetwork_{name}", metadata)
     results = tables["results"]
