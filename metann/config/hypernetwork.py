@@ -93,7 +93,9 @@ class ClassifierSection(Section):
     @classmethod
     def _known(cls, name: str) -> str:
         if name not in ("published", "small", *registry.architectures()):
-            raise unknown("classifier", name, ["published", "small", *registry.architectures()], "metann/hypernetwork/classifiers.py")
+            raise unknown(
+                "classifier", name, ["published", "small", "an architecture without batch norm"], "metann/hypernetwork/classifiers.py"
+            )
         return name
 
 

@@ -107,7 +107,7 @@ def build_classifier(name: str, channels: int, image_size: int, **settings: Any)
     """
     if name not in OWN:
         if name not in registry.architectures():
-            raise unknown("classifier", name, [*OWN, *registry.architectures()], "metann/hypernetwork/classifiers.py or metann/networks/")
+            raise unknown("classifier", name, [*OWN, "an architecture without batch norm"], "metann/hypernetwork/classifiers.py")
         network = build(name, 2, channels, image_size, **settings)
         if any(isinstance(part, _BatchNorm) for part in network.modules()):
             raise MetannError(
