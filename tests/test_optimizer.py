@@ -70,7 +70,7 @@ def test_average_is_torchs(decay: float) -> None:
 
 def test_training_imports_no_compiler() -> None:
     code = (
-        "import sys, torch; from metann.optimizer import Sgd, Average; w = torch.nn.Linear(2, 2); s = Sgd(w.parameters(), .9, .1);"
+        "import sys, torch; from metann.training.optimizers import Sgd, Average; w = torch.nn.Linear(2, 2); s = Sgd(w.parameters(), .9, .1);"
         "w(torch.ones(1, 2)).sum().backward(); s.step(.1); Average(w, .9).update(w); print('torch._dynamo' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"

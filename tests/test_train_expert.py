@@ -113,9 +113,9 @@ def test_a_failed_job_resumes_within_its_classes(
     data: Path, switch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole = digits_networks.experts(data, switch, tmp_path / "whole", [2, 5], expert=expert(epochs=2))
-    epoch = loop._epoch
+    epoch = loop.ClassifierTrainer.epoch
     calls = iter([epoch] * 3)  # class 2 whole, class 5 half
-    monkeypatch.setattr(loop, "_epoch", lambda *arguments: next(calls)(*arguments))
+    monkeypatch.setattr(loop.ClassifierTrainer, "epoch", lambda *arguments: next(calls)(*arguments))
     with pytest.raises(StopIteration):
         digits_networks.experts(data, switch, tmp_path / "killed", [2, 5], expert=expert(epochs=2))
     calls = iter([epoch])

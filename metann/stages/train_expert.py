@@ -66,7 +66,8 @@ def train_expert(
     from metann.tables.probabilities import ExpertProbabilities, digest_of, read_probabilities, write_expert_probabilities
     from metann.tables.sealed import CURE
     from metann.thresholds import parse_threshold
-    from metann.training.classifier import LabelledImages, train, write_history
+    from metann.training.classifier import COLUMNS, LabelledImages, train
+    from metann.training.history import write_history
     from metann.training.objectives import OneClass, class_probabilities
     from metann.weights.files import load_weights, save_weights
     from metann.weights.head import head_parameters
@@ -131,7 +132,7 @@ def train_expert(
         metadata = made | {"dataset": info.name, "digest": info.digest, "class_names": list(info.class_names)}
         # An expert is built as the switch is; to count again would cost each job an import of 0.2 s.
         metadata["macs"] = table.metadata.get("macs") or count_macs(module, info.channels, info.image_size)
-        write_history(folder / "training.csv", history)
+        write_history(folder / "training.csv", history, COLUMNS)
         write_json(folder / "expert_set.json", facts.as_dict() | identity)
         keys = (samples.sample_id[asked], samples.split[asked], samples.label[asked])
         answers = ExpertProbabilities(*keys, metadata, expert_probability=answers_N)

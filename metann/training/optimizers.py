@@ -7,6 +7,7 @@ import copy
 import math
 from collections.abc import Iterable
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +45,16 @@ class Sgd:
         for parameter in self.parameters:
             parameter.grad = None
 
+    def state_dict(self) -> dict[str, list[Tensor]]:
+        """What the next steps depend on."""
+        return {"velocity": self.velocity}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, list[Tensor]]) -> None:
+        """Go on from there."""
+        for mine, theirs in zip(self.velocity, state["velocity"], strict=True):
+            mine.copy_(theirs)
+
 
 class Average:
     """Exponential moving average of a module's weights and statistics; begins with those after the first step.
@@ -71,6 +82,15 @@ class Average:
         for i in set(range(len(mine))) - set(averaged):
             mine[i].copy_(theirs[i])
         self.steps += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the next updates depend on."""
+        return {"module": self.module.state_dict(), "steps": self.steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.module.load_state_dict(state["module"])
+        self.steps = state["steps"]
 
 
 def rate_factor(schedule: str, step: int, steps: int) -> float:
