@@ -21,11 +21,12 @@ from metann.compute.process import autocast
 from metann.config.training import TrainingSection
 from metann.seeds import derive_seed
 from metann.training.augmentation import random_crop, random_flip
+from metann.training.average import Average
 from metann.training.history import Row
 from metann.training.images import LabelledImages, batches
 from metann.training.loop import run_epochs, train_mode, training_only
 from metann.training.objectives import Objective
-from metann.training.optimizers import Average, Sgd, rate_factor
+from metann.training.optimizers import Sgd, rate_factor
 
 COLUMNS = ("epoch", "learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds", "best")
 
