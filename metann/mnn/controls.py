@@ -13,8 +13,8 @@ from metann.mnn.bounds import oracle_curve, oracle_prefix, random_prefix
 from metann.mnn.evaluation import lengths_at
 from metann.mnn.prefix import GRID, Prefix, curve
 from metann.mnn.setting import function_of
-from metann.statistics.intervals import wilson_interval
-from metann.statistics.paired import compare_paired
+from metann.statistics.intervals import normal_quantile, wilson_interval
+from metann.statistics.paired import compare_paired, gain_with_error
 from metann.tables.join import align
 from metann.tables.probabilities import Probabilities, Samples
 
@@ -48,7 +48,7 @@ def at_chosen_cell(
         oracle_prefix(test.correct_NJ, float(lengths_N.mean())),
         random_prefix(test.correct_NJ, lengths_N),
     )
-    z = _normal(confidence)
+    z = normal_quantile(confidence)
     rows = [
         _row("switch alone", "baseline", test.correct_NJ[:, 0].mean(), 0.0, test.macs(0.0), n, confidence),
         _row("oracle, same budget", "oracle", budget.accuracy, budget.mean_experts, test.macs(budget.mean_experts), n, confidence),
@@ -89,10 +89,9 @@ def curves(test: Prefix, confidence: float) -> list[pd.DataFrame]:
     """
     counts = pd.DataFrame(curve(test))
     baseline = float(test.correct_NJ[:, 0].mean())
-    net = counts["fixed"] - counts["broken"]
-    error = np.sqrt(counts["fixed"] + counts["broken"] - net**2 / counts["n"]) / counts["n"]
-    half = _normal(confidence) * error
-    exact = counts[["threshold", "accuracy", "mean_experts"]].assign(curve="threshold", gain=net / counts["n"])
+    gain, error = gain_with_error(counts["n"], counts["fixed"], counts["broken"])
+    half = normal_quantile(confidence) * error
+    exact = counts[["threshold", "accuracy", "mean_experts"]].assign(curve="threshold", gain=gain)
     exact = exact.assign(low=exact["gain"] - half, high=exact["gain"] + half)
 
     thresholds_T = GRID[np.linspace(0, len(GRID) - 1, 120).astype(int)]
@@ -134,9 +133,3 @@ _CURVE_COLUMNS = (
     "mean_experts",
     "mean_macs",
 )
-
-
-def _normal(confidence: float) -> float:
-    from scipy.special import ndtri
-
-    return float(ndtri(0.5 + confidence / 2))
