@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metann.cascade import score_functions
 from metann.cascade.summary import _answer
 from metann.errors import MetannError
 from metann.mnn.summary import answer
@@ -53,17 +54,28 @@ def test_six_seeds_of_which_one_does_not_gain() -> None:
     assert verdict_of_counts([N] * 6, *counts([40, 50, 60, 50, 40, 1])).word == "gain"
 
 
+def cascade_page(nets: list[int]) -> list[str]:
+    """The paragraphs that a cascade's page begins with."""
+    fixed_S, broken_S = counts(nets)
+    columns = {"n": N, "fixed": fixed_S, "broken": broken_S, "accuracy": 0.9, "first": "a", "second": "b", "score": "difference"}
+    columns |= {"postcheck": False, "threshold": 0.5, "use": 0.1, "macs": 1.0, "val_n": N, "better": "b", "better_accuracy": 0.9}
+    columns |= {"better_macs": 1.0, "best": "c", "best_accuracy": 0.9, "best_macs": 1.0, "best_fixed": fixed_S, "best_broken": broken_S}
+    return _answer(pd.DataFrame(columns)).split("\n\n")
+
+
 def pages(nets: list[int]) -> list[str]:
     """The first words of the pages of both families on the same counts."""
     fixed_S, broken_S = counts(nets)
     common = {"n": N, "fixed": fixed_S, "broken": broken_S, "accuracy": 0.9}
     of_mnn = {"baseline_accuracy": 0.9, "mean_experts": 1.0, "mean_macs": 2.0, "baseline_macs": 1.0, "switch_function": "threshold"}
-    of_cascade = {"first": "a", "second": "b", "score": "difference", "postcheck": False, "threshold": 0.5, "use": 0.1, "macs": 1.0}
-    of_cascade |= {"val_n": N, "better": "b", "better_accuracy": 0.9, "better_macs": 1.0}
-    of_cascade |= {"best": "c", "best_accuracy": 0.9, "best_macs": 1.0, "best_fixed": fixed_S, "best_broken": broken_S}
     mnn = answer(pd.DataFrame(common | of_mnn), 0.95)
-    _, _, better, best = _answer(pd.DataFrame(common | of_cascade)).split("\n\n")
-    return [mnn, better, best]
+    return [mnn, *cascade_page(nets)[2:]]
+
+
+def test_the_side_on_which_the_second_network_is_asked_is_the_score_functions_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "is asked when the difference of a is below the threshold" in cascade_page([60])[1]
+    monkeypatch.setattr(score_functions.difference, "sure", "low")
+    assert "is asked when the difference of a is above the threshold" in cascade_page([60])[1]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pandas as pd
 
 from metann.cascade.choice import chosen_rows, correlations, rank_pairs
 from metann.cascade.complementarity import FORMS
+from metann.cascade.rule import high_is_sure
 from metann.cascade.summary_tables import chains_table, in_sample_table, memory_table, runs_table, way
 from metann.report.text import macs, markdown_table, p_value, percent, points, times
 from metann.statistics.verdict import verdict_of_counts
@@ -55,7 +56,7 @@ def _answer(choice: pd.DataFrame) -> str:
     seeds = len(choice)
     mean = choice[["accuracy", "use", "macs"]].mean()
     thresholds = ", ".join(f"{threshold:.6g}" for threshold in choice["threshold"])
-    asks = "above" if row.score == "entropy" else "below"
+    asks = "below" if high_is_sure(row.score) else "above"
     lines = [
         f"**Use {_name(row)}, score {row.score}, {way(row.postcheck)}, threshold {thresholds}"
         f"{' (one for each seed)' if seeds > 1 else ''}: {percent(mean.accuracy)} of {row.n:,} test images"

@@ -4,7 +4,6 @@ Shapes: N images, K classes, J = K + 1 prefixes, T thresholds.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,23 +14,20 @@ from metann.mnn.prefix import GRID, Prefix, curve
 from metann.mnn.setting import function_of
 from metann.statistics.intervals import normal_quantile, wilson_interval
 from metann.statistics.paired import compare_paired, gain_with_error
-from metann.tables.join import align
-from metann.tables.probabilities import Probabilities, Samples
+from metann.tables.samples import Probabilities
+from metann.tables.together import together
 
 _NO_TEST = {"gain": np.nan, "low": np.nan, "high": np.nan, "fixed": np.nan, "broken": np.nan, "mcnemar_p": np.nan}
 
 
-def at_chosen_cell(
-    test: Prefix, choice: pd.Series, networks: Sequence[tuple[Path, Probabilities]], confidence: float, where: Path
-) -> list[dict[str, object]]:
+def at_chosen_cell(test: Prefix, choice: pd.Series, networks: Sequence[Probabilities], confidence: float) -> list[dict[str, object]]:
     """Controls of one seed, on test images.
 
     Args:
         test: the chosen dataset threshold's test images.
         choice: that seed's 'chosen' row.
-        networks: plain networks of the seed, with their files for errors.
+        networks: plain networks of the seed, on these test images.
         confidence: of the intervals.
-        where: file of `test`, for errors.
 
     Returns:
         Rows with seed, control, kind (baseline, oracle, chance or network), accuracy with its Wilson interval (NaN where it is no
@@ -39,7 +35,7 @@ def at_chosen_cell(
         chosen cell, wrong in the network), broken and mcnemar_p; for chance gain, low and high over permutations.
 
     Raises:
-        MetannError: a network's table does not hold these images.
+        MetannError: a network's table does not hold these images, or two are of one network.
     """
     right_N, lengths_N = test.right(function_of(choice)), test.lengths(function_of(choice))
     n, mnn = len(test), float(right_N.mean())
@@ -57,15 +53,12 @@ def at_chosen_cell(
         | {"gain": mnn - chance.accuracy, "low": mnn - chance.accuracy - z * chance.standard_error}
         | {"high": mnn - chance.accuracy + z * chance.standard_error},
     ]
-    samples = Samples(test.sample_id, test.split, test.label, test.metadata)
-    for path, network in networks:
-        network_test = network.select("test")
-        position_N = align(samples, network_test, where, path)
-        network_N = network_test.p_NK[position_N].argmax(axis=1) == test.label
+    for name, network in together(networks, test.samples).items():
+        network_N = network.p_NK.argmax(axis=1) == test.label
         paired = compare_paired(network_N, right_N, confidence)
         macs = network.metadata.get("macs")
         rows.append(
-            _row(str(network.metadata.get("network") or path.stem), "network", network_N.mean(), np.nan, macs or np.nan, n, confidence)
+            _row(name, "network", network_N.mean(), np.nan, macs or np.nan, n, confidence)
             | {"gain": paired.gain, "low": paired.low, "high": paired.high}
             | {"fixed": float(paired.fixed), "broken": float(paired.broken), "mcnemar_p": paired.p}
         )

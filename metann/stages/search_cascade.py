@@ -18,7 +18,7 @@ def search_cascade(
     *,
     probabilities: list[Path],
     output: Path,
-    seed: int = 0,
+    seed: int | None = None,
     pairs: list[str] | None = None,
     chains: list[str] | None = None,
     scores: list[str] | None = None,
@@ -42,7 +42,7 @@ def search_cascade(
     output
         Folder to write into.
     seed
-        Of these networks, for the tables.
+        That the tables have to be of; their own where not given.
     pairs
         Each as first:second; all ordered pairs where not given.
     chains
@@ -75,7 +75,7 @@ def search_cascade(
     scores = scores or [name for name in registry.functions("cascade/score_functions.py") if not needs_labels(name)]
     if any(needs_labels(name) for name in scores):
         raise MetannError("the oracle looks at the true class and cannot be searched; it is reported as a bound in any case")
-    held, metadata = read_held_out(probabilities, confidence)
+    held, metadata = read_held_out(probabilities, confidence, seed)
     names = [network.name for network in held.networks]
     both = [tuple(pair.split(":")) for pair in pairs or []] or held.pairs()
     for pair in both:
@@ -103,7 +103,7 @@ def search_cascade(
     metadata |= {"networks": names, "grid": grid, "target": target, "budget": budget, "confidence": confidence, "code": code}
     for name in TABLES:
         frame = tables[name]
-        frame.insert(0, "seed", seed)
+        frame.insert(0, "seed", metadata["seed"])
         write_frame(output / f"{name}.parquet", frame, f"cascade_{name}", metadata)
     print(f"{len(both)} pairs of {len(names)} networks, {int(held.val_N.sum())} validation and {int((~held.val_N).sum())} test images")
 

@@ -62,9 +62,8 @@ def train_expert(
     from metann.mnn.expert_sets import active, describe
     from metann.networks._build import build
     from metann.seeds import derive_seed
-    from metann.tables.join import align
+    from metann.tables.join import check_seed, joined
     from metann.tables.probabilities import ExpertProbabilities, digest_of, read_probabilities, write_expert_probabilities
-    from metann.tables.sealed import CURE
     from metann.thresholds import parse_threshold
     from metann.training.classifier import LabelledImages, train, write_history
     from metann.training.objectives import OneClass, class_probabilities
@@ -79,17 +78,15 @@ def train_expert(
     if strange := [c for c in classes if not 0 <= c < len(info.class_names)]:
         raise MetannError(f"class {strange[0]} is not in 0 .. {len(info.class_names) - 1}, the classes of {info.name}")
     table = read_probabilities(probabilities)
-    p_NK = table.p_NK[align(samples, table, data / "samples.parquet", probabilities)]
+    p_NK = joined(samples, table).p_NK
     of_switch = {"class_names": list(info.class_names), "digest": info.digest, "seed": seed}
     if "network" in table.metadata:
         of_switch["network"] = table.metadata["network"]
-    if table.metadata.get("seed", seed) != seed:
-        raise MetannError(f"{probabilities} is of seed {table.metadata['seed']}, not {seed}; {CURE}")
+    check_seed(table, seed)
     rows = {split: samples.rows(split) for split in ("train", "val", "test")}
     chosen_by_NK = p_NK[rows["train"]]
     if selection is not None:
-        unseen = read_probabilities(selection)
-        chosen_by_NK = unseen.p_NK[align(samples.select("train"), unseen, data / "samples.parquet", selection)]
+        chosen_by_NK = joined(samples.select("train"), read_probabilities(selection)).p_NK
     asked = np.concatenate([rows["val"], rows["test"]])
     asked_images = LabelledImages.of(prepared.images_NCHW, samples.label, asked).to(device).images_NCHW
     settings = expert.model_dump(mode="json", exclude={"classes_per_job"})
