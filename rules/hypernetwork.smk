@@ -90,6 +90,7 @@ rule describe_generator:
                 "multiclass",
             )
         },
+        classes=f"{GENERATOR}/classes.safetensors",
     log:
         f"{GENERATOR}/describe_generator.log",
     benchmark:

@@ -49,9 +49,9 @@ class Given:
     def untrained(self, **settings: object) -> tuple[Generator, Tensor]:
         """A generator as it was before its training, drawn anew, and the mean of z as it was then."""
         header = self.trained.header
-        known = {name: value for name, value in settings.items() if name in ("spread",) and header["kind"] != "chunked"}
+        known = {name: value for name, value in settings.items() if name in ("spread",) and header["generator_kind"] != "chunked"}
         generator = build_generator(
-            header["kind"], self.trained.classifier, header["z_size"], header["bound"], **(header["generator_settings"] | known)
+            header["generator_kind"], self.trained.classifier, header["z_size"], header["bound"], **(header["generator_settings"] | known)
         )
         z_TD = start_z(header["z"], len(header["tasks"]), header["z_size"], torch.device("cpu")).detach()
         place = self.trained.z_TD.device

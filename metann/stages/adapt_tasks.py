@@ -70,7 +70,7 @@ def adapt_tasks(
     trained = load_generator(weights, {"digest": info.digest, "seed": seed}, device)
     built, sets, described = read_tasks(tasks)
     given = arms.Given(
-        trained, {control.header["kind"]: control for control in (load_generator(path, device=device) for path in controls or [])}
+        trained, {control.header["generator_kind"]: control for control in (load_generator(path, device=device) for path in controls or [])}
     )
     header, classes = trained.header, len(info.class_names)
     if described["generator_digest"] != header["generator_digest"]:

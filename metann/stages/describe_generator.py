@@ -10,6 +10,8 @@ def describe_generator(
 ) -> None:
     """Write reliance, codes, layers, interpolation and multiclass tables of a trained generator, which stays as it is.
 
+    Also classes.safetensors: the classifier for all classes, one generated network for each against the rest.
+
     Parameters
     ----------
     weights
@@ -35,7 +37,7 @@ def describe_generator(
     from metann.hypernetwork.held_out import mirrors
     from metann.hypernetwork.images import ClassImages, seen_before
     from metann.hypernetwork.measures import effective_rank, saturation, variance_share
-    from metann.hypernetwork.model import load_generator, read_tasks
+    from metann.hypernetwork.model import GeneratedClassifier, load_generator, read_tasks
     from metann.tables.frames import write_frame
     from metann.tables.probabilities import write_probabilities
     from metann.tables.samples import Probabilities
@@ -113,6 +115,10 @@ def describe_generator(
         log_partition=logits_NK.logsumexp(dim=1).float().numpy(),
     )
     write_probabilities(output / "multiclass.parquet", answers)
+    with torch.no_grad():
+        parameters = generator(z_RKD[best])
+    made = {"learning_rate": adaptation.learning_rates[best], "steps": adaptation.steps, "seed": seed}
+    GeneratedClassifier.written(trained, z_RKD[best], parameters, info.class_names, made).save(output / "classes.safetensors")
     for split in ("val", "test"):
         part = answers.select(split)
         print(f"{classes} classes, {split}: {len(part)} images, accuracy {np.mean(part.p_NK.argmax(axis=1) == part.label):.4f}")

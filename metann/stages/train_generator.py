@@ -129,7 +129,8 @@ def train_generator(
     made = identity | {"generator_digest": module.digest(), "code": code, "versions": versions()}
     write_frame(output / "tasks.parquet", task_columns(built, sets, info.class_names), "hypernetwork_tasks", made)
     header = made | {
-        "made": "generator",
+        "kind": "generator",
+        "generator_kind": generator.kind,
         "architecture": f"hypernetwork {classifier.name}",
         "num_classes": len(info.class_names),
         "channels": info.channels,
