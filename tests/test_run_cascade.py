@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from metann.cascade.memory import Memory
-from metann.cascade.model import Cascade, Stage
+from metann.cascade.model import Cascade
 from metann.cascade.rule import decide
 from metann.cascade.workload import build_workload
-from metann.config.cascade import MemorySection, WorkloadSection
+from metann.config.cascade import CascadeRule, CascadeRun, MemorySection, WorkloadSection
 from metann.config.data import DataSection
 from metann.config.network import NetworkSection
 from metann.config.run import TrainingSection
@@ -31,6 +30,7 @@ from metann.stages.run_cascade import run_cascade
 from metann.stages.train_network import train_network
 from metann.tables.frames import read_frame
 from metann.tables.probabilities import read_probabilities
+from metann.weights.single import SingleNetwork
 
 NAMES = ("small", "middle", "large")
 
@@ -54,7 +54,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
 def ran(run: SimpleNamespace, output: Path, **changes: Any) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Record and report of a run on the CPU."""
     settings = {"networks": run.weights[:2], "thresholds": [0.9], "data": run.data, "device": "cpu", "probabilities": run.tables}
-    run_cascade(**(settings | {"output": output} | changes))
+    settings |= {"output": output} | changes
+    parts = {"rule": CascadeRule, "options": CascadeRun}
+    for name, section in parts.items():
+        given = {key: settings.pop(key) for key in section.model_fields if key in settings}
+        settings[name] = section(**{key: value for key, value in given.items() if value is not None})
+    run_cascade(**settings)
     return read_frame(output / "record.parquet", "cascade_record"), read_json(output / "report.json")
 
 
@@ -90,20 +95,20 @@ def test_agrees_with_the_tables_at_every_batch_size(
 def test_the_second_network_is_truly_skipped(run) -> None:
     """Count the images that really go through each network."""
     info = read_prepared(run.data)
-    stages = [Stage.load(path, torch.device("cpu"), info.info.class_names) for path in run.weights]
+    members = [SingleNetwork.read(path) for path in run.weights]
     seen = [0, 0, 0]
-    for number, stage in enumerate(stages):
+    for number, member in enumerate(members):
 
         def count(_module: Any, inputs: Any, number: int = number) -> None:
             seen[number] += len(inputs[0])
 
-        stage.module.register_forward_pre_hook(count)
+        member.module.register_forward_pre_hook(count)
     images = info.images_NCHW[:90]
-    answers = Cascade(stages, [0.9, 0.8], "difference", True).answer(images)
+    answers = Cascade(members, [0.9, 0.8], "difference", True).decide(images)
     assert seen == [int((answers.asked_N > number).sum()) for number in range(3)]
     assert 90 > seen[1] > seen[2] > 0
     seen[:] = [0, 0, 0]
-    never = Cascade(stages[:2], [0.0], "difference").answer(images)
+    never = Cascade(members[:2], [0.0], "difference").decide(images)
     assert seen == [90, 0, 0]
     assert (never.answered_N == 0).all()
 
@@ -226,8 +231,7 @@ def test_bad_input_is_one_line(run, tmp_path: Path) -> None:
         assert "\n" not in str(error.value)
 
     fails("2 networks need 1 thresholds, 0 were given", thresholds=None)
-    fails("unknown score function 'margn'", score="margn", limit=2)
-    fails("batch size 0", batch_size=0)
+    fails("limit 0", limit=0)
     fails("no weights file", networks=[tmp_path / "none.safetensors"], thresholds=None)
     write_json(tmp_path / "cascade.json", {"networks": ["tiny", "small"], "thresholds": [0.7]})
     fails("needs the weights of 'tiny'; --networks has: small, middle", cascade=tmp_path / "cascade.json", thresholds=None)

@@ -1,5 +1,6 @@
 """What a cascade reads: its description, and the tables of its networks, joined."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from metann.errors import MetannError
 from metann.files import read_json
 from metann.tables.join import align
 from metann.tables.probabilities import read_probabilities
+from metann.tables.samples import Samples
 
 
 def read_cascade(path: Path) -> ChainSection:
@@ -23,6 +25,19 @@ def read_cascade(path: Path) -> ChainSection:
     if not chain.thresholds:
         raise MetannError(f"{path} has no thresholds; give one after each network but the last")
     return chain
+
+
+def read_tables(paths: Sequence[Path], names: Sequence[str], samples: Samples) -> list[np.ndarray]:
+    """(N, K) probabilities of each named network, in the rows of `samples`.
+
+    Raises:
+        MetannError: no table of a network, or tables of other images.
+    """
+    found = {str(table.metadata.get("network") or path.stem): (path, table) for path in paths for table in [read_probabilities(path)]}
+    for name in names:
+        if name not in found:
+            raise MetannError(f"no table of {name!r} to compare with; given: {', '.join(found)}")
+    return [table.p_NK[align(samples, table, Path("samples.parquet"), path)] for path, table in (found[name] for name in names)]
 
 
 def read_held_out(paths: list[Path], confidence: float) -> tuple[HeldOut, dict[str, object]]:

@@ -1,34 +1,89 @@
-"""A stream of images answered by a cascade, timed."""
+"""A stream of images answered by a cascade, timed, and what it says compared with the tables of its networks.
+
+Shapes: N images of the base set, M images of the stream, C channels, H x W pixels, K classes, S members.
+"""
 
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from metann.cascade.model import Cascade
-from metann.cascade.record import compare
-from metann.cascade.rule import decide
-from metann.errors import MetannError
-from metann.tables.join import align
-from metann.tables.probabilities import read_probabilities
+from metann.cascade.model import Cascade, Decided
+from metann.cascade.rule import Decisions, decide
+from metann.cascade.workload import TURNS, Workload, turned
 
 
-def stream(chain: Cascade, batch: Any, source_M: np.ndarray, labels_N: np.ndarray, size: int) -> tuple[dict, np.ndarray]:
-    """All answers in order, and the milliseconds of the batch that each image was in."""
+def pictures(images_NCHW: np.ndarray, rows_N: np.ndarray, work: Workload) -> Callable[[np.ndarray], np.ndarray]:
+    """A function that gives the images at some positions of a stream, turned as the stream wants them.
 
-    starts = range(0, len(source_M), size)
+    Args:
+        images_NCHW: uint8 pixels of a dataset, perhaps memory-mapped.
+        rows_N: where the base set stands in it.
+        work: the stream.
+    """
+
+    def batch(position: np.ndarray) -> np.ndarray:
+        found_NCHW = np.ascontiguousarray(images_NCHW[rows_N[work.source_M[position]]])
+        if not work.turn_M[position].any():
+            return found_NCHW
+        return np.ascontiguousarray(np.moveaxis(turned(np.moveaxis(found_NCHW, 1, -1), work.turn_M[position]), -1, 1))
+
+    return batch
+
+
+def stream(
+    chain: Cascade, batch: Callable[[np.ndarray], np.ndarray], work: Workload, labels_N: np.ndarray, size: int
+) -> tuple[list[Decided], list[float]]:
+    """What was decided on each batch in order, and the milliseconds that it took.
+
+    Args:
+        chain: is asked, and remembers.
+        batch: of `pictures`.
+        work: the stream.
+        labels_N: true classes of the base set, for the oracle.
+        size: images answered at once.
+    """
+    starts = range(0, len(work), size)
     found, times = [], []
-    for start in _progress(starts, len(source_M)):
-        position = np.arange(start, min(start + size, len(source_M)))
+    for start in _progress(starts, len(work)):
+        position = np.arange(start, min(start + size, len(work)))
         images_NCHW = batch(position)
         before = time.perf_counter()
-        found.append(chain.answer(images_NCHW, source_M[position], labels_N[source_M[position]]))
-        times.append(np.full(len(position), 1000 * (time.perf_counter() - before)))
-    parts = {"prediction": "prediction_N", "hit": "hit_N", "asked": "asked_N", "answered": "answered_N", "score": "score_NS"}
-    return {name: np.concatenate([getattr(part, field) for part in found]) for name, field in parts.items()}, np.concatenate(times)
+        found.append(chain.decide(images_NCHW, work.source_M[position], labels_N[work.source_M[position]]))
+        times.append(1000 * (time.perf_counter() - before))
+    return found, times
+
+
+def record_of(
+    found: Sequence[Decided], times: Sequence[float], work: Workload, sample_id_N: np.ndarray, labels_N: np.ndarray, names: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """The columns of a record, one row for each image of the stream.
+
+    Args:
+        found, times: of `stream`.
+        work: the stream.
+        sample_id_N, labels_N: of the base set.
+        names: of the members.
+    """
+    batch_M = np.repeat(np.arange(len(found)), [len(part.hit_N) for part in found])
+    label_M = labels_N[work.source_M]
+    prediction_M = np.concatenate([part.prediction_N for part in found])
+    answered_M = np.concatenate([part.answered_N for part in found])
+    score_MS = np.concatenate([part.score_NS for part in found])
+    return {
+        "sample_id": sample_id_N[work.source_M],
+        "duplicate": work.duplicate_M,
+        "turn": np.array(TURNS)[work.turn_M],
+        "label": label_M,
+        "prediction": prediction_M,
+        "right": prediction_M == label_M,
+        "hit": np.concatenate([part.hit_N for part in found]),
+        "networks_run": np.concatenate([part.asked_N for part in found]),
+        "answered_by": np.array([*names, "memory"])[answered_M],
+        "batch": batch_M,
+        "latency_ms": np.array(times)[batch_M],
+    } | {f"score_{number}": score_MS[:, number] for number in range(len(names))}
 
 
 def _progress(starts: range, total: int) -> Iterator[int]:
@@ -46,17 +101,12 @@ def _progress(starts: range, total: int) -> Iterator[int]:
             print(f"{done} of {total} images, {now - began:.1f} s", file=sys.stderr, flush=True)
 
 
-def compare_with_tables(paths: list[Path] | None, chain: Cascade, record: dict[str, np.ndarray], samples: Any) -> dict[str, Any]:
-    """The run beside the tables of its networks."""
+def decided_by_tables(tables: Sequence[np.ndarray], chain: Cascade, record: dict[str, np.ndarray]) -> Decisions:
+    """What the tables of a cascade's networks would have it do, row by row of a record.
 
-    if not paths:
-        return compare(record, None)
-    found = {str(table.metadata.get("network") or path.stem): (path, table) for path in paths for table in [read_probabilities(path)]}
-    tables = []
-    for stage in chain.stages:
-        if stage.name not in found:
-            raise MetannError(f"no table of {stage.name!r} to compare with; given: {', '.join(found)}")
-        path, table = found[stage.name]
-        # sample_id is the row of the prepared images
-        tables.append(table.p_NK[align(samples, table, Path("samples.parquet"), path)[record["sample_id"]]])
-    return compare(record, decide(tables, chain.thresholds, chain.score, chain.postcheck, record["label"]))
+    Args:
+        tables: (N, K) probabilities of each member, in its order; row = sample_id.
+        chain: the cascade.
+        record: columns sample_id and label.
+    """
+    return decide([p_NK[record["sample_id"]] for p_NK in tables], chain.thresholds, chain.score, chain.postcheck, record["label"])

@@ -6,6 +6,8 @@ A run's Snakemake benchmark files and training.csv lie beside its outputs; nothi
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from metann.report.text import aligned_table
+
 if TYPE_CHECKING:
     from metann.plan.forecast import Forecast
 
@@ -143,8 +145,7 @@ def table(forecasts: "list[Forecast]", price: float | None, disturbed: bool) -> 
         ]
         for f in forecasts
     ]
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    return "\n".join("  ".join(word.rjust(width) for word, width in zip(row, widths, strict=True)) for row in [head, *rows])
+    return aligned_table(head, rows)
 
 
 def draw(path: Path, forecasts: "list[Forecast]", shortest: float, price: float | None, title: str) -> None:
