@@ -36,7 +36,7 @@ class Kind(NamedTuple):
 
 # The next family is one line.
 FAMILIES = {
-    "mnn": Kind("metann.mnn.model", "MetaNeuralNetwork", layout.TABLE.replace("{table}", "choice"), "meta neural network"),
+    "mnn": Kind("metann.mnn.model", "MetaNeuralNetwork", layout.TABLE.replace("{table}", "mnn_choice"), "meta neural network"),
     "cascade": Kind("metann.cascade.model", "Cascade", f"{layout.CASCADE}/cascade.json", "cascade"),
 }
 KINDS = FAMILIES | {"network": Kind("metann.weights.single", "SingleNetwork", WEIGHTS, "network")}

@@ -237,7 +237,7 @@ def test_parts_of_a_cascade_that_do_not_belong_together(run: Path, tmp_path: Pat
         with pytest.raises(MetannError, match=f"threshold {threshold} is not a finite number"):
             Cascade([small, small], [threshold])
     path.unlink()
-    with pytest.raises(MetannError, match="'large' of .* was imported as a table and has no weights; it cannot be asked of images"):
+    with pytest.raises(MetannError, match=r"'large' of .* was imported as a table and has no weights; it cannot be asked of images"):
         load(copy, family="cascade")
 
 

@@ -23,7 +23,6 @@ def run_cascade(
     probabilities: list[Path] | None = None,
     seed: int = 0,
     when_done: str | None = None,
-    code: str = "",
 ) -> None:
     """Run a cascade, or a single network, on a stream of images and report accuracy, use, latency and energy.
 
@@ -60,8 +59,6 @@ def run_cascade(
     when_done
         Shell command to run at the end, also after an error, SIGTERM or SIGHUP; METANN_STATUS is 'done' or 'failed', METANN_REPORT the
         report, empty after a failure.
-    code
-        Digest of the code, for the metadata (the workflow gives it).
     """
     from metann.workflow.when_done import followed_by
 
@@ -79,6 +76,7 @@ def run_cascade(
         from metann.errors import MetannError
         from metann.files import together, write_json, write_text
         from metann.tables.frames import write_frame
+        from metann.workflow.provenance import stage_code
 
         if limit is not None and limit < 1:
             raise MetannError(f"limit {limit}: must be at least 1")
@@ -110,7 +108,8 @@ def run_cascade(
         report |= describe(chain, work, split, str(target), seed)
         report |= compare(record, decided_by_tables(tables, chain, record) if tables else None)
         metadata = {key: report[key] for key in ("networks", "thresholds", "score", "postcheck", "device", "batch_size", "split")}
-        metadata |= {"dataset": info.name, "digest": info.digest, "code": code}
+        architectures = {member.header["architecture"] for member in chain.members}
+        metadata |= {"dataset": info.name, "digest": info.digest, "code": stage_code("run_cascade", architectures=architectures)}
         with together(output / "record.parquet", output / "report.json", output / "report.md") as (record_path, json_path, page_path):
             write_frame(record_path, record, "cascade_record", metadata)
             write_json(json_path, report)
