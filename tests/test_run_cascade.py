@@ -1,6 +1,11 @@
 """Stages run_cascade and replay_memory on real (small) networks and images: what runs, what it says, and what it agrees with."""
 
 import json
+import math
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import metann
 
 from metann.cascade.memory import Memory
 from metann.cascade.model import Cascade
@@ -207,10 +213,63 @@ def test_when_done(run, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> No
     ran(run, tmp_path, limit=3, when_done='echo "$METANN_STATUS $METANN_REPORT" > "$(dirname "$METANN_REPORT")/said"')
     assert (tmp_path / "said").read_text().split() == ["done", str(tmp_path / "report.md")]
     with pytest.raises(MetannError):
-        ran(run, tmp_path / "x", limit=0, when_done=f'echo "$METANN_STATUS" > "{tmp_path}/said"')
-    assert (tmp_path / "said").read_text().strip() == "failed"
+        ran(run, tmp_path, limit=0, when_done=f'echo "$METANN_STATUS:$METANN_REPORT" > "{tmp_path}/said"')
+    assert (tmp_path / "said").read_text().strip() == "failed:", "not the report of the run before"
     ran(run, tmp_path, limit=3, when_done="exit 3")
     assert "ended with 3" in capfd.readouterr().out
+
+
+OUTPUTS = ("record.parquet", "report.json", "report.md")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_run_that_is_ended_says_so_and_leaves_the_older_one(run, tmp_path: Path, number: int) -> None:
+    ran(run, tmp_path, limit=3)
+    before = {name: (tmp_path / name).read_bytes() for name in OUTPUTS}
+    command = [sys.executable, "-m", "metann", "run-cascade", "--networks", *run.weights[:2], "--thresholds", 0.9, "--data", run.data]
+    command += ["--output", tmp_path, "--device=cpu", "--workload.duplicates=1000"]
+    command += ["--when-done", f'echo "$METANN_STATUS:$METANN_REPORT" > {tmp_path}/said']
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, start_new_session=True)
+    while "images" not in (tmp_path / "log").read_text():  # it answers the stream
+        assert process.poll() is None, (tmp_path / "log").read_text()
+        time.sleep(0.1)
+    process.send_signal(number)
+    assert process.wait(60) == 128 + number
+    assert (tmp_path / "said").read_text() == "failed:\n"
+    assert {name: (tmp_path / name).read_bytes() for name in OUTPUTS} == before
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_outputs_come_together_or_not_at_all(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("metann.cascade.record.page", lambda report: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        ran(run, tmp_path, limit=3)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("threshold", [math.nan, math.inf, -math.inf])
+def test_a_threshold_that_is_no_number_is_refused_before_anything_runs(run, tmp_path: Path, threshold: float) -> None:
+    done = metann("run-cascade", "--networks", "none", f"--thresholds={threshold}", "--data=none", "--output", tmp_path / "out", check=False)
+    assert done.returncode == 2
+    assert done.stderr == f"metann: error: thresholds.0 = '{threshold}': input should be a finite number\n"
+    (tmp_path / "cascade.json").write_text(json.dumps({"networks": ["small", "large"], "thresholds": [threshold]}))
+    with pytest.raises(MetannError, match=r"cascade\.json\.thresholds\.0 = .*: input should be a finite number"):
+        ran(run, tmp_path / "out", data=tmp_path / "none", cascade=tmp_path / "cascade.json", thresholds=None)
+    assert not (tmp_path / "out").exists()
+
+
+def test_options_are_refused_in_the_words_of_their_flags(tmp_path: Path) -> None:
+    for flag, text in [
+        ("--batch-size=0", "batch_size = '0': input should be greater than or equal to 1"),
+        ("--score=margn", "score: unknown score function 'margn'; known: difference, entropy, max_probability, oracle; add one in"),
+        ("--memory.key=dash", "memory.key: unknown memory key 'dash'; known: dhash, invariants, none; add one in"),
+    ]:
+        done = metann("run-cascade", "--networks", "none", "--data=none", "--output", tmp_path / "out", flag, check=False)
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"metann: error: {text}")
+        assert done.stderr.count("\n") == 1
 
 
 def test_progress_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
