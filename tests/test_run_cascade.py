@@ -251,7 +251,9 @@ def test_outputs_come_together_or_not_at_all(run, tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize("threshold", [math.nan, math.inf, -math.inf])
 def test_a_threshold_that_is_no_number_is_refused_before_anything_runs(run, tmp_path: Path, threshold: float) -> None:
-    done = metann("run-cascade", "--networks", "none", f"--thresholds={threshold}", "--data=none", "--output", tmp_path / "out", check=False)
+    done = metann(
+        "run-cascade", "--networks", "none", f"--thresholds={threshold}", "--data=none", "--output", tmp_path / "out", check=False
+    )
     assert done.returncode == 2
     assert done.stderr == f"metann: error: thresholds.0 = '{threshold}': input should be a finite number\n"
     (tmp_path / "cascade.json").write_text(json.dumps({"networks": ["small", "large"], "thresholds": [threshold]}))
