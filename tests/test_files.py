@@ -1,7 +1,10 @@
+import errno
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from metann.errors import MetannError
@@ -35,6 +38,30 @@ def test_a_folder_that_is_a_file_is_one_line(tmp_path: Path) -> None:
         write_text(tmp_path / "file" / "a.txt", "x")
 
 
+def test_a_missing_input_is_not_a_target_that_cannot_be_written(tmp_path: Path) -> None:
+    def copy(read: Callable[[], bytes]) -> None:
+        with atomic(tmp_path / "out" / "a.bin") as temporary:
+            temporary.write_bytes(read())
+
+    with pytest.raises(FileNotFoundError, match="photo"):
+        copy((tmp_path / "photo").read_bytes)
+    with pytest.raises(FileNotFoundError):  # pyarrow's carries no name
+        copy(lambda: pq.read_table(tmp_path / "table"))
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_full_disk_is_a_target_that_cannot_be_written(tmp_path: Path) -> None:
+    def fill(*name: str) -> None:
+        with atomic(tmp_path / "a.bin"):
+            raise OSError(errno.ENOSPC, "No space left on device", *name)
+
+    for name in ((), (str(tmp_path),)):
+        with pytest.raises(MetannError, match=r"cannot write .*a\.bin: No space left on device; free space"):
+            fill(*name)
+    with pytest.raises(MetannError, match="cannot write"), atomic(tmp_path / "never written"):
+        pass
+
+
 @pytest.mark.parametrize("content", [None, b"", b"{", b"\xff\xfe"])
 def test_unreadable_json_is_one_line(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "a.json"
@@ -61,13 +88,31 @@ def test_of_several_files_none_comes_when_one_fails(tmp_path: Path) -> None:
     paths = [tmp_path / name for name in ("a.txt", "b.txt")]
     for path in paths:
         path.write_text("old")
-    with pytest.raises(RuntimeError), together(*paths) as (first, _):
-        first.write_text("new")
-        raise RuntimeError
+
+    def fail() -> None:
+        with together(*paths) as (first, _):
+            first.write_text("new")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     with pytest.raises(MetannError, match=r"cannot write .*a\.txt, .*b\.txt: No such file"), together(*paths) as (first, _):
         first.write_text("new")  # and the second is forgotten
     assert [path.read_text() for path in paths] == ["old", "old"]
     assert sorted(tmp_path.iterdir()) == paths
+
+
+def write_both(paths: list[Path]) -> None:
+    with together(*paths) as temporaries:
+        for temporary in temporaries:
+            temporary.write_text("new")
+
+
+def test_a_folder_in_the_place_of_a_file_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "b.txt").mkdir()
+    with pytest.raises(MetannError, match=r"cannot write .*b\.txt: "):
+        write_both([tmp_path / "a.txt", tmp_path / "b.txt"])
+    assert list(tmp_path.iterdir()) == [tmp_path / "b.txt"]
 
 
 def test_new_files_never_stand_beside_old_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,9 +128,8 @@ def test_new_files_never_stand_beside_old_ones(tmp_path: Path, monkeypatch: pyte
         replace(source, target)
 
     monkeypatch.setattr("metann.files.os.replace", watched)
-    with pytest.raises(MetannError, match="No space left"), together(*paths) as temporaries:
-        for temporary in temporaries:
-            temporary.write_text("new")
+    with pytest.raises(MetannError, match="No space left"):
+        write_both(paths)
     assert seen == [[], ["new"]]
     assert list(tmp_path.iterdir()) == []
 
@@ -99,7 +143,6 @@ def test_a_signal_waits_until_all_files_are_there(tmp_path: Path, monkeypatch: p
         replace(source, target)
 
     monkeypatch.setattr("metann.files.os.replace", interrupted)
-    with pytest.raises(KeyboardInterrupt), together(*paths) as temporaries:
-        for temporary in temporaries:
-            temporary.write_text("new")
+    with pytest.raises(KeyboardInterrupt):
+        write_both(paths)
     assert sorted(tmp_path.iterdir()) == paths

@@ -6,12 +6,15 @@ Shapes: N images of the base set, M images of the stream, C channels, H x W pixe
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from metann.cascade.model import Cascade, Decided
-from metann.cascade.rule import Decisions, decide
+from metann.cascade.record import compare
+from metann.cascade.rule import decide
 from metann.cascade.workload import TURNS, Workload, turned
+from metann.tables.samples import Probabilities
 
 
 def pictures(images_NCHW: np.ndarray, rows_N: np.ndarray, work: Workload) -> Callable[[np.ndarray], np.ndarray]:
@@ -101,12 +104,9 @@ def _progress(starts: range, total: int) -> Iterator[int]:
             print(f"{done} of {total} images, {now - began:.1f} s", file=sys.stderr, flush=True)
 
 
-def decided_by_tables(tables: Sequence[np.ndarray], chain: Cascade, record: dict[str, np.ndarray]) -> Decisions:
-    """What the tables of a cascade's networks would have it do, row by row of a record.
-
-    Args:
-        tables: (N, K) probabilities of each member, in its order; row = sample_id.
-        chain: the cascade.
-        record: columns sample_id and label.
-    """
-    return decide([p_NK[record["sample_id"]] for p_NK in tables], chain.thresholds, chain.score, chain.postcheck, record["label"])
+def compare_with_tables(tables: Sequence[Probabilities] | None, chain: Cascade, record: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The run beside the tables of its networks, whose rows are the prepared images: sample_id is the row."""
+    if not tables:
+        return compare(record, None)
+    of_run = [table.p_NK[record["sample_id"]] for table in tables]
+    return compare(record, decide(of_run, chain.thresholds, chain.score, chain.postcheck, record["label"]))

@@ -67,8 +67,8 @@ def run_cascade(
 
         from metann.cascade.inputs import read_cascade, read_tables
         from metann.cascade.model import Cascade
-        from metann.cascade.record import compare, describe, measure, page
-        from metann.cascade.stream import decided_by_tables, pictures, record_of, stream
+        from metann.cascade.record import describe, measure, page
+        from metann.cascade.stream import compare_with_tables, pictures, record_of, stream
         from metann.cascade.workload import build_workload
         from metann.compute.process import start_torch
         from metann.cost.energy import find_meter
@@ -92,7 +92,9 @@ def run_cascade(
             raise MetannError(f"{data} has no {split} images")
         chain = Cascade.of(networks, rule, info.class_names, options.memory).to(target)
         names = [member.name for member in chain.members]
-        tables = read_tables(probabilities, names, samples) if probabilities else None
+        tables = None
+        if probabilities:
+            tables = read_tables(probabilities, names, seed, "the comparison with tables needs", samples)
         asked = options.workload
         work = build_workload(len(rows_N), asked.duplicates, asked.rotations, asked.shuffled, asked.seed)
         labels_N = samples.label[rows_N].astype(np.int64)
@@ -105,8 +107,7 @@ def run_cascade(
             found, times = stream(chain, batch, work, labels_N, options.batch_size)
         record = {"seed": np.full(len(work), seed)} | record_of(found, times, work, samples.sample_id[rows_N], labels_N, names)
         report = measure(record, [member.macs for member in chain.members], info.class_names, vars(energy), options.batch_size)
-        report |= describe(chain, work, split, str(target), seed)
-        report |= compare(record, decided_by_tables(tables, chain, record) if tables else None)
+        report |= describe(chain, work, split, str(target), seed) | compare_with_tables(tables, chain, record)
         metadata = {key: report[key] for key in ("networks", "thresholds", "score", "postcheck", "device", "batch_size", "split")}
         architectures = {member.header["architecture"] for member in chain.members}
         metadata |= {"dataset": info.name, "digest": info.digest, "code": stage_code("run_cascade", architectures=architectures)}
