@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from metann.hypernetwork.tasks import assign_sets, build_tasks, task_columns
+from metann.stages.collect_hypernetwork import collect_hypernetwork
+from metann.stages.evaluate_hypernetwork import evaluate_hypernetwork
 from metann.tables.frames import write_frame
 from metann.tables.probabilities import write_probabilities
 from metann.tables.samples import Probabilities
@@ -172,3 +174,23 @@ def _write_multiclass(path: Path, classes: int, common: Mapping[str, Any], rng: 
     zeros_N = np.zeros(n, np.float32)
     table = Probabilities(ids, split, labels_N.astype(np.int16), dict(common) | own, p_NK=p_NK.astype(np.float32), log_partition=zeros_N)
     write_probabilities(path, table)
+
+
+def make_run(folder: Path, parts: Sequence[Mapping[str, Any]], seeds: Sequence[int] = (0,), figures: Sequence[str] = ()) -> Path:
+    """A run's folder with its collected tables and page.
+
+    Args:
+        parts: arguments of `write_generator`, one for each experiment and generator.
+    """
+    evaluations = []
+    for seed in seeds:
+        for part in parts:
+            name = f"{part.get('experiment', 'E2b')}_{part.get('generator', 'mlp')}"
+            mine = write_generator(folder / f"hypernetwork/seed_{seed}/{name}", seed=seed, **part)
+            table = mine / "multiclass.parquet"
+            evaluations.append(mine / "evaluation")
+            evaluate_hypernetwork(
+                generator=mine, adapted=adapted(mine), output=evaluations[-1], multiclass=table if table.is_file() else None
+            )
+    collect_hypernetwork(evaluations=evaluations, output=folder, figures=list(figures))
+    return folder

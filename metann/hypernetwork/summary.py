@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from metann.hypernetwork.answers import answers, over_shots
@@ -60,7 +61,7 @@ def summarise(tables: Mapping[str, pd.DataFrame], metadata: Mapping[str, Any], f
 
 
 def _keep(frame: pd.DataFrame, chosen: Sequence[tuple[str, str]]) -> pd.DataFrame:
-    return frame[[place in chosen for place in zip(frame["experiment"], frame["generator"], strict=True)]]
+    return frame[np.array([place in chosen for place in zip(frame["experiment"], frame["generator"], strict=True)], bool)]
 
 
 def _headline(verdicts: pd.DataFrame, metadata: Mapping[str, Any]) -> str:
