@@ -190,9 +190,8 @@ class GeneratedClassifier:
             pieces.append(logits_MN.double().cpu())
         logits_NM = torch.cat(pieces, dim=1).T
         both_NK = torch.cat([torch.zeros_like(logits_NM), logits_NM], dim=1) if len(self.z_MD) == 1 else logits_NM
-        names = [f"written {self.class_names[-1]}"] if len(self.z_MD) == 1 else [f"written {name}" for name in self.class_names]
-        each = self.header["macs"] // len(self.z_MD)
-        return answer_of(both_NK.softmax(dim=1).numpy(), np.ones((len(both_NK), len(names)), bool), [each] * len(names), names)
+        part = "generated network" if len(self.z_MD) == 1 else f"{len(self.z_MD)} generated networks"
+        return answer_of(both_NK.softmax(dim=1).numpy(), np.ones((len(both_NK), 1), bool), [self.header["macs"]], [part])
 
     def save(self, path: Path | str) -> None:
         """Write it into one safetensors file, whole or not at all."""
