@@ -163,3 +163,5 @@ def test_principal_axes_of_too_few_directions() -> None:
     assert np.abs(place) == pytest.approx(np.array([[1.0, 0], [1, 0]]))
     assert share == pytest.approx([1, 0])
     assert principal_axes(np.ones((3, 2)))[1] == pytest.approx([0, 0])
+    two = np.random.default_rng(0).normal(size=(2, 8))
+    assert (principal_axes(two)[0][:, 1] == 0).all()  # not what rounding leaves

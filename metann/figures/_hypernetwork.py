@@ -56,8 +56,8 @@ def hypernetwork_facts(frame: pd.DataFrame) -> str:
 def panels(
     names: Sequence[str], title: str, footnote: str, width: float = 3.6, height: float = 3.4, room: float = 2.1, **options: Any
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with one panel for each name, three in a row; `room` inches to the right for a legend."""
-    columns = min(len(names), 3)
+    """A figure with one panel for each name, two or three in a row; `room` inches to the right for a legend."""
+    columns = 2 if len(names) == 4 else min(len(names), 3)
     rows = -(-len(names) // columns)
     figure = new_figure(max(columns * width + room, 0.1 * len(title) + 0.4, 5.6), rows * height + 0.8, title, footnote)
     grid = figure.subplots(rows, columns, squeeze=False, **options).ravel()
@@ -66,6 +66,19 @@ def panels(
     for axes in grid[len(names) :]:
         axes.set_axis_off()
     return figure, list(grid[: len(names)])
+
+
+def shortened(name: str, room: int = 14) -> str:
+    """A name of a class; a long one loses its middle."""
+    return name if len(name) <= room else f"{name[: room // 2 - 1]}…{name[-(room // 2) :]}"
+
+
+def task_names(tasks: pd.DataFrame) -> list[str]:
+    """'cat / dog' for each row; the negative class alone where the positive one is always the same."""
+    negative = [shortened(name) for name in tasks["negative_name"]]
+    if len(tasks) > 1 and tasks["positive_name"].nunique() == 1:
+        return negative
+    return [f"{a} / {shortened(b)}" for a, b in zip(negative, tasks["positive_name"], strict=True)]
 
 
 def grid_lines(axes: Axes) -> None:

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from metann.figures._hypernetwork import chosen_parts, hypernetwork_facts, panels
+from metann.figures._hypernetwork import chosen_parts, hypernetwork_facts, panels, task_names
 from metann.figures._style import BLUE, GREY, HALO, VERMILION, no_figure, styled
 
 CAPTION = """
@@ -42,22 +42,22 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
         axes.axhline(0, color=GREY, linewidth=0.4, zorder=0)
         axes.axvline(0, color=GREY, linewidth=0.4, zorder=0)
         axes.margins(0.12)
+        if not mine["y"].any():
+            axes.set_ylim(-1, 1)
         axes.set_xlabel(f"first axis ({100 * mine['share_x'].iloc[0]:.0f} %)")
         axes.set_ylabel(f"second axis ({100 * mine['share_y'].iloc[0]:.0f} %)")
     handles = [Line2D([], [], marker="o", color=BLUE, linestyle="none", label="task")]
     if mirrored:
         handles.append(Line2D([], [], marker="v", color=VERMILION, linestyle="none", label="labels reversed"))
-    grid[min(len(grid), 3) - 1].legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    figure.legend(handles=handles, loc="outside right upper")
     return figure
 
 
 def _name(axes: Axes, mine: pd.DataFrame) -> None:
-    """The class that a task is about; both classes where they differ from task to task."""
-    anchored = mine["positive_name"].nunique() == 1
-    if len(mine) > 40:
+    """What a task is about, where there is room for it."""
+    if len(mine) > 24:
         return
-    for _, row in mine.iterrows():
-        text = row["negative_name"] if anchored else f"{row['negative_name']} / {row['positive_name']}"
-        text = text if len(text) <= 26 else f"{text[:25]}…"
-        style = {"textcoords": "offset points", "fontsize": 6, "color": GREY, "path_effects": HALO, "zorder": 4}
-        axes.annotate(text, (row["x"], row["y"]), (4, 3), **style)
+    style = {"textcoords": "offset points", "fontsize": 6, "color": GREY, "path_effects": HALO, "zorder": 4}
+    for text, x, y in zip(task_names(mine), mine["x"], mine["y"], strict=True):
+        right = x > mine["x"].mean()
+        axes.annotate(text, (x, y), (-4 if right else 4, 4), ha="right" if right else "left", **style)

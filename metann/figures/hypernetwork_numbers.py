@@ -33,8 +33,12 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
         trained = mine.loc[mine["trained_numbers"] > 0, "trained_numbers"]
         left = (trained.min() if len(trained) else 1) / 6
         axes.axhline(50, color=GREY, linewidth=0.7, zorder=1)
-        for number, (arm, rows) in enumerate((arm, mine[mine["arm"] == arm]) for arm in arms_in_order(mine)):
-            _points(axes, arm, rows, left, number)
+        beside: dict[float, int] = {}  # arms with as many numbers stand side by side
+        size = mine.groupby("arm")["trained_numbers"].mean().clip(lower=left)
+        for arm in arms_in_order(mine):
+            place = beside[size[arm]] = beside.get(size[arm], -1) + 1
+            shift = 1.16 ** (place - ((size == size[arm]).sum() - 1) / 2)
+            _points(axes, arm, mine[mine["arm"] == arm], size[arm] * shift)
         axes.set_xscale("log")
         right = max(trained.max() if len(trained) else left, left)
         axes.set_xlim(left / 2.2, right * 2.5)
@@ -49,13 +53,12 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     there = {text: handle for axes in grid for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
     names = arms_in_order(arms)
     handles = [there[name] for name in names]
-    grid[min(len(grid), 3) - 1].legend(handles, names, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    figure.legend(handles, names, loc="outside right upper")
     return figure
 
 
-def _points(axes: Axes, arm: str, rows: pd.DataFrame, left: float, number: int) -> None:
+def _points(axes: Axes, arm: str, rows: pd.DataFrame, x: float) -> None:
     style = look(arm)
-    x = max(rows["trained_numbers"].mean(), left) * 1.16 ** (number % 4 - 1.5)  # arms with as many numbers stand side by side
     rows = rows.sort_values("shots")
     for row, filled in ((rows.iloc[-1], True), (rows.iloc[0], False))[: 1 + (len(rows) > 1)]:
         low, high = (100 * min(max(row[end], 0), 1) if row[end] == row[end] else 100 * row["accuracy"] for end in ("low", "high"))

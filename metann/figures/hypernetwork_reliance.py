@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from metann.figures._hypernetwork import chosen_parts, hypernetwork_facts, panels
+from metann.figures._hypernetwork import chosen_parts, hypernetwork_facts, panels, task_names
 from metann.figures._style import heat, no_figure, styled
 
 CAPTION = """
@@ -36,20 +36,11 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
         r = (np.diagonal(values).mean() - values[off].mean()) / 100
         axes.set_title(f"{name}: R = {r:.3f}")
         axes.set_aspect("equal")
-        names = _names(tasks[tasks["experiment"] == mine["experiment"].iloc[0]], accuracy.index)
-        _tick(axes, names)
+        of_experiment = tasks[tasks["experiment"] == mine["experiment"].iloc[0]].drop_duplicates("task").set_index("task")
+        _tick(axes, task_names(of_experiment.loc[accuracy.index]))
     grid[0].set_ylabel("task")
     figure.colorbar(mesh, ax=grid, label="test accuracy (%)", fraction=0.03, pad=0.01, aspect=25)
     return figure
-
-
-def _names(tasks: pd.DataFrame, wanted: pd.Index) -> list[str]:
-    rows = tasks.drop_duplicates("task").set_index("task").loc[wanted]
-    return [f"{_short(a)} / {_short(b)}" for a, b in zip(rows["negative_name"], rows["positive_name"], strict=True)]
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 12 else f"{name[:11]}…"
 
 
 def _tick(axes: Axes, names: list[str]) -> None:

@@ -23,12 +23,13 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     parts = chosen_parts(tables["hypernetwork_generators"], arms)
     if not parts:
         return no_figure("Accuracy over shots", "No arm was run.")
-    first = next(iter(parts.values()))
-    footnote = f"{hypernetwork_facts(arms)}; {first['units'].iloc[0]} held-out pairs of classes in the first panel; bands:"
-    footnote += f" {100 * confidence_of(arms):g} % intervals of z_adapt and finetune_net over pairs and seeds."
+    footnote = f"{hypernetwork_facts(arms)}; bands:"
+    footnote += f" {100 * confidence_of(arms):g} % intervals of z_adapt and finetune_net over held-out pairs of classes and seeds."
     figure, grid = panels(list(parts), "Accuracy on held-out tasks over the images they are learned from", footnote, sharey=True)
-    for axes, mine in zip(grid, parts.values(), strict=True):
+    for axes, (name, mine) in zip(grid, parts.items(), strict=True):
         shots = sorted(number for number in mine["shots"].unique() if number)
+        units = mine["units"].iloc[0]
+        axes.set_title(f"{name}, {units} {'pair' if units == 1 else 'pairs'}")
         axes.axhline(50, color=GREY, linewidth=0.7, zorder=1)
         for arm in arms_in_order(mine):
             line, style = mine[mine["arm"] == arm].sort_values("shots"), look(arm)
@@ -49,7 +50,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
         axes.set_xlabel("images per class, logarithmic")
         grid_lines(axes)
     grid[0].set_ylabel("test accuracy (%)")
-    grid[min(len(grid), 3) - 1].legend(handles=[_handle(arm) for arm in arms_in_order(arms)], loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    figure.legend(handles=[_handle(arm) for arm in arms_in_order(arms)], loc="outside right upper")
     return figure
 
 

@@ -148,6 +148,7 @@ def principal_axes(z_TD: Any, axes: int = 2) -> tuple[np.ndarray, np.ndarray]:
     z_TD = np.asarray(z_TD, np.float64)
     centred_TD = z_TD - z_TD.mean(axis=0)
     left_TR, values_R, _ = np.linalg.svd(centred_TD, full_matrices=False)
+    values_R = np.where(values_R > 1e-10 * values_R.max(initial=0), values_R, 0)  # what rounding leaves is no direction
     found = min(axes, len(values_R))
     place, share = np.zeros((len(z_TD), axes)), np.zeros(axes)
     place[:, :found] = left_TR[:, :found] * values_R[:found]
