@@ -50,9 +50,8 @@ def train_expert(
     from metann.errors import MetannError
     from metann.files import write_json
     from metann.mnn.experts import Lesson, train_one
-    from metann.tables.join import align
+    from metann.tables.join import check_seed, joined
     from metann.tables.probabilities import ExpertProbabilities, read_probabilities, write_expert_probabilities
-    from metann.tables.sealed import CURE
     from metann.thresholds import parse_threshold
     from metann.training.classifier import COLUMNS
     from metann.training.history import write_history
@@ -66,16 +65,14 @@ def train_expert(
     if strange := [c for c in classes if not 0 <= c < len(info.class_names)]:
         raise MetannError(f"class {strange[0]} is not in 0 .. {len(info.class_names) - 1}, the classes of {info.name}")
     table = read_probabilities(probabilities)
-    p_NK = table.p_NK[align(samples, table, data / "samples.parquet", probabilities)]
+    p_NK = joined(samples, table).p_NK
     of_switch = {"class_names": list(info.class_names), "digest": info.digest, "seed": seed}
     if "network" in table.metadata:
         of_switch["network"] = table.metadata["network"]
-    if table.metadata.get("seed", seed) != seed:
-        raise MetannError(f"{probabilities} is of seed {table.metadata['seed']}, not {seed}; {CURE}")
+    check_seed(table, seed)
     chosen_by_NK = p_NK[samples.rows("train")]
     if selection is not None:
-        unseen = read_probabilities(selection)
-        chosen_by_NK = unseen.p_NK[align(samples.select("train"), unseen, data / "samples.parquet", selection)]
+        chosen_by_NK = joined(samples.select("train"), read_probabilities(selection)).p_NK
     code = stage_code("train_expert", architectures=[read_header(switch)["architecture"]])
     lesson = Lesson(prepared, p_NK, chosen_by_NK, dataset_threshold, expert, seed, device, code)
     settings = expert.model_dump(mode="json")
