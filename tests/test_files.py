@@ -1,6 +1,8 @@
 import errno
 import os
 import signal
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -136,13 +138,20 @@ def test_new_files_never_stand_beside_old_ones(tmp_path: Path, monkeypatch: pyte
 
 def test_a_signal_waits_until_all_files_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = [tmp_path / name for name in ("a.txt", "b.txt")]
-    replace = os.replace
+    replace, ended = os.replace, threading.Event()
 
     def interrupted(source: Path, target: Path) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.pthread_kill(other.ident, signal.SIGINT)  # as the kernel may, where there are several threads
+        time.sleep(0.05)
         replace(source, target)
 
     monkeypatch.setattr("metann.files.os.replace", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        write_both(paths)
+    other = threading.Thread(target=ended.wait)
+    other.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            write_both(paths)
+    finally:
+        ended.set()
+        other.join()
     assert sorted(tmp_path.iterdir()) == paths

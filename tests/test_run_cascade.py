@@ -228,7 +228,7 @@ def test_a_run_that_is_ended_says_so_and_leaves_the_older_one(run, tmp_path: Pat
     ran(run, tmp_path, limit=3)
     before = {name: (tmp_path / name).read_bytes() for name in OUTPUTS}
     command = [sys.executable, "-m", "metann", "run-cascade", "--networks", *run.weights[:2], "--thresholds", 0.9, "--data", run.data]
-    command += ["--output", tmp_path, "--device=cpu", "--workload.duplicates=1000"]
+    command += ["--output", tmp_path, "--device=cpu", "--workload.duplicates=12"]
     command += ["--when-done", f'echo "$METANN_STATUS:$METANN_REPORT" > {tmp_path}/said']
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, start_new_session=True)
