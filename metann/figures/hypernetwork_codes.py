@@ -42,6 +42,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
         axes.axhline(0, color=GREY, linewidth=0.4, zorder=0)
         axes.axvline(0, color=GREY, linewidth=0.4, zorder=0)
         axes.margins(0.12)
+        axes.locator_params(nbins=6)
         if not mine["y"].any():
             axes.set_ylim(-1, 1)
         axes.set_xlabel(f"first axis ({100 * mine['share_x'].iloc[0]:.0f} %)")

@@ -11,8 +11,8 @@ from metann.figures._style import heat, no_figure, styled
 
 CAPTION = """
 Test accuracy on every trained task (rows) by the network that every trained z writes (columns). Where one general network does for all
-tasks, every column is blue, whatever its z; where z carries the task, only the diagonal is. A task's mirror, the same images with labels
-reversed, is red: right and wrong change places. R is the mean of the diagonal minus the mean of the rest.
+tasks, every column is blue, whatever its z; where z carries the task, the diagonal is blue and the rest comes to a half. A task's mirror,
+the same images with labels reversed, is red: right and wrong change places. R is the mean of the diagonal minus the mean of the rest.
 """
 TABLES = ("hypernetwork_reliance", "hypernetwork_generators", "hypernetwork_tasks")
 

@@ -38,7 +38,9 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
                 continue
             axes.plot(line["shots"], 100 * line["accuracy"], markersize=4, **style)
             if arm in ("z_adapt", "finetune_net"):
-                ends = (100 * line[end].clip(0, 1) for end in ("low", "high"))
+                ends = [100 * line[end].clip(0, 1) for end in ("low", "high")]
+                if len(line) == 1:  # a band has no width there
+                    axes.vlines(line["shots"], *ends, color=style["color"], linewidth=1)
                 axes.fill_between(line["shots"], *ends, color=style["color"], alpha=0.13, linewidth=0)
         axes.set_xscale("log")
         if shots:

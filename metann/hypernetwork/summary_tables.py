@@ -7,7 +7,7 @@ import pandas as pd
 
 from metann.hypernetwork.choice import generator_order
 from metann.hypernetwork.verdicts import state
-from metann.report.text import macs, markdown_table, p_value, percent, points
+from metann.report.text import count, macs, markdown_table, p_value, percent, points
 
 Places = Sequence[tuple[str, str]]
 
@@ -64,7 +64,7 @@ def differences_table(differences: pd.DataFrame, places: Places, confidence: flo
         ]
         first = mine.iloc[0]
         header = ["z_adapt minus", *(f"{number:,} per class" for number in shots)]
-        what = f"{place[0]}, generator `{place[1]}`, {first['units']} pairs of classes x {first['seeds']} seeds:"
+        what = f"{place[0]}, generator `{place[1]}`, {count(first['units'], 'pair')} of classes x {count(first['seeds'], 'seed')}:"
         parts.append(f"{what}\n\n{markdown_table(header, rows)}")
     note = f"In points of accuracy; in brackets the {100 * confidence:g} % interval, then the p of flipped signs over pairs of classes."
     if len(right) and right["units"].min() < 6:
@@ -94,7 +94,8 @@ def measures_table(arms: pd.DataFrame, places: Places) -> str:
                 continue
             row = of_arm.iloc[-1]
             cells = [percent(row["accuracy"]), percent(row["balanced_accuracy"]), f"{row['cross_entropy']:.4f}", f"{row['auc']:.4f}"]
-            rows.append([f"`{arm}`", *cells, f"{row['steps_to_95']:.0f} of {row['steps']:.0f}", f"{row['learning_rate']:.3g}"])
+            learned = [f"{row['steps_to_95']:.0f} of {row['steps']:.0f}", f"{row['learning_rate']:.3g}"] if row["steps"] else ["", ""]
+            rows.append([f"`{arm}`", *cells, *learned])
         header = ["arm", "accuracy", "balanced", "cross entropy (nats)", "AUC", "steps to 95 % of the last accuracy", "learning rate"]
         parts.append(f"{place[0]}, generator `{place[1]}`, {last:,} images per class:\n\n{markdown_table(header, rows)}")
     return "## Other measures\n\nMeans over held-out tasks, draws and seeds.\n\n" + "\n\n".join(parts)
@@ -116,7 +117,7 @@ def classes_table(multiclass: pd.DataFrame, networks: pd.DataFrame) -> str:
     classes = int(multiclass["classes"].max())
     note = (
         f"One task code for each of the {classes} classes (it against the rest), {classes} generated networks, the surest answers."
-        " Parameters are those of the generator with all codes; means over seeds."
+        " MACs and parameters are those of all these networks; once they are written, the generator is not needed. Means over seeds."
     )
     return f"## A classifier for {classes} classes from the same generator\n\n{note}\n\n{markdown_table(header, rows)}"
 
