@@ -143,7 +143,7 @@ class AdaptationSection(Section):
     """Adam's, tried by each arm on the validation tasks; the best one is used on the held-out tasks."""
     draws: Positive = 3
     """Choices of the images that are learned from."""
-    curve_images: Positive = 50
+    curve_images: Positive = 25
     """Test images of each class for the curves over steps."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto takes CUDA where it is."""

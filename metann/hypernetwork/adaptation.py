@@ -20,7 +20,7 @@ from metann.hypernetwork.schemes import Task
 from metann.seeds import derive_seed
 
 MOST_NUMBERS = 4_000_000  # that move at once: four times as many floats, with their gradients and moments
-SUPPORT_MEASURED = 50  # images of each class, of which the support's loss is recorded
+SUPPORT_MEASURED = 20  # images of each class, of which the support's loss is recorded
 CURVE_STEPS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
@@ -101,6 +101,8 @@ def adapt(
     test: ClassImages,
     settings: AdaptationSection,
     seed_parts: tuple[object, ...],
+    *,
+    curve: bool = True,
 ) -> tuple[Moved, Moved, Curve]:
     """Learn all problems.
 
@@ -108,12 +110,14 @@ def adapt(
         images: that the supports are rows of.
         test: whose first images of both classes the curve is measured on.
         seed_parts: names the batches; the same for all arms, so that they learn from the same images in the same order.
+        curve: record the course over steps; else the end alone.
 
     Returns:
         What moved, and the parameters of the classifiers, with Q in front; and the curve.
     """
     support = problems.support_QS.shape[1]
-    recorded = (*(step for step in CURVE_STEPS if step < settings.steps), settings.steps) if arm.start else (0,)
+    steps = settings.steps if arm.start else 0
+    recorded = (*(step for step in CURVE_STEPS if step < steps), steps) if curve else (steps,)
     batches = _batches(len(problems), support, settings, seed_parts) if arm.start else []
     at_once = max(MOST_NUMBERS // max(arm.trained_numbers, 1), 1)
     parts = []
@@ -173,7 +177,8 @@ def _adapt(
                 columns[2].append(((logits_QN > 0) == (truth_N > 0)).float().mean(dim=1))
         return networks
 
-    networks = record()
+    if 0 in recorded:
+        networks = record()
     for step, batch in enumerate(batches, start=1):
         rows_QN = problems.support_QS.gather(1, batch.to(device))
         logits_QN = answer(classifier, arm.networks(moved), images.batch(rows_QN))

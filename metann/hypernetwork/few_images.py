@@ -69,7 +69,7 @@ def learn_task(trained: TrainedGenerator, images: ClassImages, settings: Adaptat
     support_QS = torch.from_numpy(np.stack(supports)).to(device)
     problems = Problems(zeros, zeros, zeros, zeros + 1, support_QS, torch.full((count,), rate, device=device))
     arm = z_adapt(Given(trained))
-    moved, networks, _ = adapt(arm, trained.classifier, problems, images, images, settings, (seed, "adapt"))
+    moved, networks, _ = adapt(arm, trained.classifier, problems, images, images, settings, (seed, "adapt"), curve=False)
     right_N = np.zeros(negative + positive if folds else 0, bool)
     for fold in range(folds):
         rows_N = np.flatnonzero(fold_N == fold)

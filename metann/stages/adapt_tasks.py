@@ -95,7 +95,7 @@ def adapt_tasks(
     if made.start:
         held_back = [i for i, of in enumerate(sets) if of == "val"]
         problems = make_problems(held_back, built, 1, shots, adaptation.learning_rates, images["train"], seed)
-        _, _, curve = adapt(made, classifier, problems, images["train"], images["val"], adaptation, (*batches, "val"))
+        _, _, curve = adapt(made, classifier, problems, images["train"], images["val"], adaptation, (*batches, "val"), curve=False)
         accuracy_R = curve.test_accuracy_QR[:, -1].reshape(len(adaptation.learning_rates), -1).mean(axis=1)
         loss_R = curve.test_loss_QR[:, -1].reshape(len(adaptation.learning_rates), -1).mean(axis=1)
         tried = {f"{tried_rate:g}": round(float(value), 6) for tried_rate, value in zip(adaptation.learning_rates, accuracy_R, strict=True)}
