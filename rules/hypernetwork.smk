@@ -21,9 +21,10 @@ HYPERNETWORK_TABLES = (
 adaptations = run.hypernetwork.adaptations()
 
 
-def hypernetwork_code(stage):
-    """The digest of a stage that builds the classifier."""
-    return stage_code(stage, architectures=[run.hypernetwork.classifier.name])
+# The digest of a stage that builds the classifier.
+hypernetwork_code = partial(
+    stage_code, architectures=[run.hypernetwork.classifier.name]
+)
 
 
 wildcard_constraints:

@@ -33,7 +33,14 @@ def trained(kind: str = "mlp", tasks: int = 4, z_size: int = 4, bound: str = "sc
     classifier = build_classifier("small", 1, SIZE)
     generator = build_generator(kind, classifier, z_size, bound).requires_grad_(False)
     z_TD = torch.randn(tasks, z_size) / z_size**0.5
-    header = {"generator_kind": kind, "bound": bound, "z": "learned", "z_size": z_size, "generator_settings": {}, "tasks": list(range(tasks))}
+    header = {
+        "generator_kind": kind,
+        "bound": bound,
+        "z": "learned",
+        "z_size": z_size,
+        "generator_settings": {},
+        "tasks": list(range(tasks)),
+    }
     header |= {"numbers": generator.numbers, "mean": [0.3], "std": [0.2], "experiment": "E", "generator": kind}
     return TrainedGenerator(generator, classifier.requires_grad_(False), z_TD, header)
 
