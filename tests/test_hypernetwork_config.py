@@ -32,6 +32,7 @@ from metann.errors import MetannError
         ({"training": {"steps": 100, "block": 30}}, ["100", "30"]),
         ({"training": {"batch_size": 5}}, ["batch_size", "5"]),
         ({"experiments": {"a": {}, "a_b": {}}, "generators": {"b_c": {}, "c": {}}}, ["one name"]),
+        ({"arms": ["general_net"], "generators": {"general": {"kind": "mlp"}}}, ["general_net", "'general'", "rename"]),
         ({"figures": ["hypernetwork_shotz"]}, ["hypernetwork_shotz", "hypernetwork_shots"]),
     ],
 )

@@ -196,6 +196,11 @@ class HypernetworkSection(Section):
         for role, values in (("arms", self.arms), ("shots", self.shots)):
             if len(set(values)) != len(values):
                 raise MetannError(f"hypernetwork.{role} {list(values)} repeat; give each once")
+        for arm, kind in CONTROLS.items():
+            if arm in self.arms and kind in self.generators and self.generators[kind].kind != kind:
+                raise MetannError(
+                    f"arm {arm} trains a control named {kind!r}, a name that a generator of kind {self.generators[kind].kind} has; rename it"
+                )
         folders = [f"{experiment}_{generator}" for experiment in self.experiments for generator in self.trained]
         if len(set(folders)) != len(folders):
             raise MetannError("hypernetwork: two pairs of experiment and generator have one name, joined by '_'; rename one")
