@@ -24,7 +24,7 @@ FIGURES = [name for name in registry.figures() if name.startswith("hypernetwork_
 SOME = {name: ARMS[name] for name in ("zero_shot", "z_adapt", "z_adapt_random_generator", "random_subspace", "finetune_net")}
 WORSE = SOME | {"z_adapt": (0.6, 0.6, 8), "finetune_net": (0.9, 0.95, 1209), "zero_shot": (0.7, 0.7, 0)}
 EQUAL = SOME | {"z_adapt": (0.9, 0.9, 8), "finetune_net": (0.88, 0.88, 1209)}
-ALIKE = {"noise": 0.002, "images": 2000, "draws": 2, "shots": (5, 25)}
+ALIKE = {"noise": 0.002, "images": 2000, "draws": 2, "shots": (5, 25), "classes": 16, "test": 6}
 RUNS: dict[str, dict] = {
     "one seed": {"parts": [{"experiment": "E1", "use": 0}, {"experiment": "E2b", "multiclass": False}]},
     "three seeds, four experiments": {

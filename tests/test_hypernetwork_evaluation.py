@@ -19,6 +19,7 @@ from metann.hypernetwork.verdicts import state, verdict_rows
 from metann.report.overview import COLUMNS
 from metann.stages.evaluate_hypernetwork import TABLES, evaluate_hypernetwork
 from metann.statistics.intervals import t_interval
+from metann.statistics.permutation import sign_flip_p
 from metann.tables.frames import read_frame, write_frame
 from metann.tables.probabilities import read_probabilities
 
@@ -205,6 +206,7 @@ def made_up_results(seed: int, units: int = 4, seeds: int = 3, mirrored: bool = 
 def test_differences_are_paired_by_task_and_seed(seed: int, units: int, seeds: int, mirrored: bool) -> None:
     results = made_up_results(seed, units, seeds, mirrored)
     value = {(r["arm"], r["task"], r["seed"]): r["auc"] for r in results.to_dict("records")}
+    value_of = {(r["arm"], r["task"], r["seed"]): r["accuracy"] for r in results.to_dict("records")}
     found = difference_rows(results, 0.95).set_index(["other", "measure"])
     for other in ("finetune_net", "zero_shot"):
         by_unit = [
@@ -220,7 +222,19 @@ def test_differences_are_paired_by_task_and_seed(seed: int, units: int, seeds: i
         if seeds == 1:
             assert [row["low"], row["high"]] == pytest.approx(list(t_interval(np.ravel(by_unit))[1:]))
     assert np.isnan(found.loc[("zero_shot", "auc"), "p"])
-    assert 0 < found.loc[("zero_shot", "accuracy"), "p"] <= 1
+    mean = [
+        np.mean(
+            [
+                value_of["z_adapt", u + units * w, s] - value_of["finetune_net", u + units * w, s]
+                for w in range(1 + mirrored)
+                for s in range(seeds)
+            ]
+        )
+        for u in range(units)
+    ]
+    row = found.loc[("finetune_net", "accuracy")]
+    assert row["p"] == pytest.approx(sign_flip_p(mean))
+    assert row["margin_p"] == pytest.approx(sign_flip_p(np.add(mean, 0.02)))
 
 
 def test_a_copy_of_every_task_does_not_narrow_an_interval() -> None:
@@ -323,11 +337,11 @@ def test_state(low: float, high: float, line: float, expected: str) -> None:
     assert state(low, high, line) == expected
 
 
-def judged(**ends: tuple[float, float]) -> dict[str, str]:
+def judged(p: float = 0.01, **ends: tuple[float, float]) -> dict[str, str]:
     """States of the questions for differences with these ends, by question."""
     rows = [
         {"experiment": "E", "generator": "g", "shots": 5, "other": other, "measure": "accuracy"}
-        | {"difference": (low + high) / 2, "low": low, "high": high}
+        | {"difference": (low + high) / 2, "low": low, "high": high, "p": p, "margin_p": p}
         for other, (low, high) in ends.items()
     ]
     matrix = np.full((6, 6), 0.8)
@@ -352,6 +366,11 @@ def test_rules_of_the_verdicts() -> None:
     assert judged(zero_shot=(-0.01, 0.1), random_subspace=(0.1, 0.2), z_adapt_random_generator=(0.1, 0.2))["helps"] == "open"
     assert judged(zero_shot=(0.3, 0.4), random_subspace=(-0.3, -0.2), z_adapt_random_generator=(0.1, 0.2))["helps"] == "no"
     assert "helps" not in judged(zero_shot=(0.3, 0.4))
+    # The interval alone is no evidence: the test has to agree.
+    assert judged(p=0.25, zero_shot=(0.3, 0.4))["zero_shot"] == "open"
+    assert judged(p=0.25, finetune_net=(-0.019, 0.05))["whole_network"] == "open"
+    assert judged(p=0.25, finetune_net=(-0.5, -0.1))["whole_network"] == "open"
+    assert judged(p=0.25, **dict.fromkeys(rivals, (0.01, 0.1)))["helps"] == "open"
     assert judged(zero_shot=(0.3, 0.4))["zero_shot"] == "yes"
     assert judged(zero_shot=(0.3, 0.4))["general_network"] == "yes"
     assert "mirror_trained" not in judged(zero_shot=(0.3, 0.4))

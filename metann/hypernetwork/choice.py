@@ -15,6 +15,7 @@ from metann.statistics.intervals import Interval, t_interval
 from metann.statistics.permutation import sign_flip_p
 
 WHERE = ["experiment", "generator"]
+MARGIN = 0.02  # what the whole network may be better by and still be matched
 
 
 def generator_rows(reliance: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
@@ -83,9 +84,9 @@ def difference_rows(results: pd.DataFrame, confidence: float) -> pd.DataFrame:
     An arm that needs no images (shots 0) stands against every number of shots.
 
     Returns:
-        difference with low and high (over units and seeds), p (sign flips of the units' means; accuracy only, else NaN), units and
-        seeds. A difference of accuracies is a share: 0.01 is one point. Measures that are unknown for a task (an AUC of one class)
-        have no row.
+        difference with low and high (over units and seeds), p (sign flips of the units' means; accuracy only, else NaN), margin_p (the
+        same of the difference from -`MARGIN`), units and seeds. A difference of accuracies is a share: 0.01 is one point. Measures
+        that are unknown for a task (an AUC of one class) have no row.
     """
     rows = []
     for (experiment, generator), group in results.groupby(WHERE, sort=False):
@@ -100,11 +101,12 @@ def difference_rows(results: pd.DataFrame, confidence: float) -> pd.DataFrame:
                     if not np.isfinite(values_US).all():
                         continue
                     mean, low, high = crossed_interval(values_US, confidence)
-                    p = sign_flip_p(values_US.mean(axis=1)) if measure == "accuracy" else np.nan
+                    means_U, counted = values_US.mean(axis=1), measure == "accuracy"
+                    p, margin_p = (sign_flip_p(means_U + shift) if counted else np.nan for shift in (0.0, MARGIN))
                     row = {"experiment": experiment, "generator": generator, "shots": shots, "other": other, "measure": measure}
-                    row |= {"difference": mean, "low": low, "high": high, "p": p}
+                    row |= {"difference": mean, "low": low, "high": high, "p": p, "margin_p": margin_p}
                     rows.append(row | {"units": values_US.shape[0], "seeds": values_US.shape[1]})
-    columns = ["experiment", "generator", "shots", "other", "measure", "difference", "low", "high", "p", "units", "seeds"]
+    columns = ["experiment", "generator", "shots", "other", "measure", "difference", "low", "high", "p", "margin_p", "units", "seeds"]
     return pd.DataFrame(rows, columns=columns)
 
 

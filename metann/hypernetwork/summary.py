@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from metann.hypernetwork.answers import answers, over_shots
-from metann.hypernetwork.choice import WHERE
+from metann.hypernetwork.choice import MARGIN, WHERE
 from metann.hypernetwork.summary_tables import (
     arms_table,
     classes_table,
@@ -16,7 +16,6 @@ from metann.hypernetwork.summary_tables import (
     measures_table,
 )
 from metann.hypernetwork.trained_tables import interpolation_text, layers_table, reliance_table
-from metann.hypernetwork.verdicts import MARGIN
 
 _SCHEMES = {
     "anchor": "every class against one and the same class",
@@ -107,7 +106,9 @@ def _rules(confidence: float) -> str:
         f"\nIntervals hold {100 * confidence:g} % and speak of other held-out pairs of classes and of other seeds; a task and its mirror,"
         " judged on the same images, count as one. What is said of the trained tasks speaks of other seeds only, where there are several."
         f" z_adapt matches the whole network where its interval lies above -{100 * MARGIN:g} points, and does not where it lies below 0"
-        " and reaches below that; one arm beats another where the interval lies above 0; 'not shown' is where the interval holds"
-        " the line: the data do not say. Every number of shots has its own interval: a yes for all needs no correction, a yes for some is"
-        " one of several looks. Learning rates were chosen on tasks held back from the training tasks; test images took part in no choice."
+        " and reaches below that; one arm beats another where the interval lies above 0. In each case flips of"
+        f" signs over the pairs have to agree (p of {1 - confidence:.2g} at most, out of reach for fewer than six pairs). 'Not shown' is"
+        " where one of the two does not say so: the data leave it open. Every number of shots has its own interval: a yes for all needs no"
+        " correction, a yes for some is one of several looks. Learning rates were chosen on tasks held back from the training tasks; test"
+        " images took part in no choice."
     )

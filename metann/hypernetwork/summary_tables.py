@@ -59,7 +59,7 @@ def differences_table(differences: pd.DataFrame, places: Places, confidence: flo
             continue
         shots = sorted(mine["shots"].unique())
         rows = [
-            [f"`{other}`", *(_difference(group.set_index("shots"), number) for number in shots)]
+            [f"`{other}`", *(_difference(group.set_index("shots"), number, confidence) for number in shots)]
             for other, group in mine.groupby("other", sort=False)
         ]
         first = mine.iloc[0]
@@ -68,17 +68,17 @@ def differences_table(differences: pd.DataFrame, places: Places, confidence: flo
         parts.append(f"{what}\n\n{markdown_table(header, rows)}")
     note = f"In points of accuracy; in brackets the {100 * confidence:g} % interval, then the p of flipped signs over pairs of classes."
     if len(right) and right["units"].min() < 6:
-        note += " With fewer than six pairs no such p reaches 0.05: these intervals trust that differences are spread like a normal."
+        note += " Bold where both agree: with fewer than six pairs no such p reaches 0.05, and intervals alone trust in a normal spread."
     return f"## Paired differences\n\n{note}\n\n" + "\n\n".join(parts) if parts else ""
 
 
-def _difference(by_shots: pd.DataFrame, shots: int) -> str:
+def _difference(by_shots: pd.DataFrame, shots: int, confidence: float) -> str:
     if shots not in by_shots.index:
         return ""
     row = by_shots.loc[shots]
     ends = f"{points(row['low'])} to {points(row['high'])}" if np.isfinite(row["low"]) else "no interval"
     text = f"{points(row['difference'])} ({ends}; {p_value(row['p'])})"
-    return text if state(row["low"], row["high"], 0.0) == "open" else f"**{text}**"
+    return text if state(row["low"], row["high"], 0.0, row["p"], confidence) == "open" else f"**{text}**"
 
 
 def measures_table(arms: pd.DataFrame, places: Places) -> str:
