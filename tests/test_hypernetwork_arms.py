@@ -14,7 +14,7 @@ from metann.hypernetwork import arms
 from metann.hypernetwork.adaptation import adapt, all_logits, make_problems
 from metann.hypernetwork.images import targets
 from metann.hypernetwork.many_tasks import answer_in_pieces, task_losses
-from metann.hypernetwork.optimizers import Adam
+from metann.hypernetwork.optimizers import Adam, Sgd
 from metann.hypernetwork.schemes import Task
 
 NAMES = sorted(registry.functions(ARMS))
@@ -98,9 +98,11 @@ def test_the_published_way_is_caught() -> None:
     assert generator.digest() != before
 
 
+@pytest.mark.parametrize("optimizer", [Adam, Sgd])
 @pytest.mark.parametrize("name", ["z_adapt", "finetune_net", "probe_last", "full_generator"])
-def test_problems_do_not_know_of_each_other(name: str) -> None:
-    """Trap: an average over problems would make each one's step depend on how many there are."""
+def test_problems_do_not_know_of_each_other(name: str, optimizer: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trap: an average over problems would make each one's step depend on how many there are; Adam alone would hide it."""
+    monkeypatch.setattr("metann.hypernetwork.adaptation.Adam", optimizer)
     made, problems, together, _, _ = learn(name)
     settings = SETTINGS.model_copy(update={"batch_size": 10})  # the whole support: no draws of batches
     _, _, together, _, _ = learn(name, problems, settings, made)

@@ -15,10 +15,12 @@ from metann.config.hypernetwork import ClassifierSection, ExperimentSection, Gen
 from metann.data.prepared import write_prepared
 from metann.data.raw import RawDataset
 from metann.errors import MetannError
+from metann.hypernetwork.classifiers import answer
 from metann.hypernetwork.images import seen_before
 from metann.hypernetwork.many_tasks import ManyTasks, start_z
 from metann.hypernetwork.model import load_generator, read_tasks
 from metann.hypernetwork.schemes import Task
+from metann.seeds import derive_seed
 from metann.stages.train_generator import train_generator
 
 NAMES = tuple("abcdef")
@@ -192,3 +194,27 @@ def test_learned_codes_get_gradients_and_fixed_ones_do_not() -> None:
         ManyTasks(have.generator, have.classifier, z_TD, tasks, class_images(), class_images(), settings, (0,)).epoch(1)
         assert torch.equal(before, z_TD.detach()) != moves
     assert SIZE == 8
+
+
+def test_a_codes_step_does_not_depend_on_the_other_tasks() -> None:
+    """Trap: losses are summed over tasks and not averaged, which Adam would hide and plain gradient descent shows."""
+    tasks = [Task(0, 1, False), Task(2, 3, False), Task(4, 5, False)]
+    settings = ManyTasksSection(
+        steps=1, block=1, tasks_per_step=3, batch_size=10, optimizer="sgd", learning_rate=0.5, schedule="constant", device="cpu"
+    )
+    have = trained(tasks=3)
+    have.generator.requires_grad_(False)
+    z_TD = have.z_TD.clone().requires_grad_(True)
+    ManyTasks(have.generator, have.classifier, z_TD, tasks, class_images(), class_images(), settings, (7,)).epoch(1)
+    generator = torch.Generator().manual_seed(derive_seed(7, "block", 1))
+    order = torch.randperm(3, generator=generator)
+    chosen = [tasks[i] for i in order]
+    rows = class_images().draw(
+        torch.tensor([task.negative for task in chosen]), torch.tensor([task.positive for task in chosen]), 5, generator
+    )
+    for place, i in enumerate(order.tolist()):
+        alone = have.z_TD[i : i + 1].clone().requires_grad_(True)
+        logits = answer(have.classifier, have.generator(alone), class_images().batch(rows[place : place + 1]), "loop")[0]
+        truth = (torch.arange(10) >= 5).float()
+        torch.nn.functional.binary_cross_entropy_with_logits(logits, truth).backward()
+        torch.testing.assert_close(z_TD[i].detach(), (alone - 0.5 * alone.grad)[0].detach(), atol=1e-5, rtol=1e-4)

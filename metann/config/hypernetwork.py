@@ -199,7 +199,7 @@ class HypernetworkSection(Section):
         for arm, kind in CONTROLS.items():
             if arm in self.arms and kind in self.generators and self.generators[kind].kind != kind:
                 raise MetannError(
-                    f"arm {arm} trains a control named {kind!r}, a name that a generator of kind {self.generators[kind].kind} has; rename it"
+                    f"arm {arm} trains a control named {kind!r}, but generator {kind} is of kind {self.generators[kind].kind}; rename it"
                 )
         folders = [f"{experiment}_{generator}" for experiment in self.experiments for generator in self.trained]
         if len(set(folders)) != len(folders):
