@@ -176,6 +176,22 @@ def test_one_network_for_each_class(described: Path, finished: Path, data: Path)
     np.testing.assert_array_equal(answer.p_NK, again.p_NK)
 
 
+def test_a_run_answers_by_the_classifier_that_validation_prefers(described: Path, tmp_path: Path) -> None:
+    model = GeneratedClassifier.load(described / "classes.safetensors")
+    for experiment, accuracy in (("E1", 0.4), ("E2b", 0.8)):
+        for seed in (0, 1):
+            header = model.header | {"experiment": experiment, "seed": seed, "val_accuracy": accuracy - seed / 10}
+            path = tmp_path / f"hypernetwork/seed_{seed}/{experiment}_mlp/classes.safetensors"
+            GeneratedClassifier(model.classifier, model.parameters, model.z_MD, header).save(path)
+    found = package.load(tmp_path)
+    assert (found.header["experiment"], found.header["seed"]) == ("E2b", 0)
+    assert package.load(tmp_path, experiment="E1").header["experiment"] == "E1"
+    assert package.load(tmp_path, seed=1).header["seed"] == 1
+    with pytest.raises(MetannError, match=r"unknown experiment 'E3'.*E1, E2b"):
+        package.load(tmp_path, experiment="E3")
+    assert "6 classes" in found.described
+
+
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photos")

@@ -137,7 +137,7 @@ class GeneratedClassifier:
 
         Args:
             path: the file, or the folder of a run.
-            seed, experiment, generator: of a run; None is the first.
+            seed, experiment, generator: of a run; of those that are not given, the one that is most right on validation images.
 
         Raises:
             MetannError: nothing there, a file that is broken or another thing, or a choice that the run does not have.
@@ -167,7 +167,8 @@ class GeneratedClassifier:
     def described(self) -> str:
         """What it is, in one line."""
         header = self.header
-        return f"{header['written']} generated networks, {header['architecture']}, {' against '.join(self.class_names[:3])}"
+        of = " against ".join(self.class_names) if len(self.z_MD) == 1 else f"{len(self.class_names)} classes of {header['dataset']}"
+        return f"{header['architecture']}, {of}"
 
     def to(self, device: torch.device | str) -> "GeneratedClassifier":
         """The same on a device."""
@@ -199,7 +200,7 @@ class GeneratedClassifier:
 
 
 def _of_run(run: Path, choice: Mapping[str, object]) -> Path:
-    """The file of a run's classifier for all classes that a choice names; the first one where it names several."""
+    """The file of a run's classifier for all classes that a choice names; of several the most right on validation images."""
     known = list(layout.found(run, CLASSES))
     for name, value in choice.items():
         if value is not None:
@@ -209,4 +210,4 @@ def _of_run(run: Path, choice: Mapping[str, object]) -> Path:
                 raise unknown(name, value, dict.fromkeys(known_values), f"the configuration of {run}")
     if not known:
         raise MetannError(f"{run} holds no classifier that a generator wrote; give the folder of a finished run")
-    return known[0][0]
+    return max((path for path, _ in known), key=lambda path: read_header(path).get("val_accuracy", 0.0))

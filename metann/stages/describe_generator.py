@@ -118,6 +118,7 @@ def describe_generator(
     with torch.no_grad():
         parameters = generator(z_RKD[best])
     made = {"learning_rate": adaptation.learning_rates[best], "steps": adaptation.steps, "seed": seed}
+    made["val_accuracy"] = float(right_R[best])
     GeneratedClassifier.written(trained, z_RKD[best], parameters, info.class_names, made).save(output / "classes.safetensors")
     for split in ("val", "test"):
         part = answers.select(split)
