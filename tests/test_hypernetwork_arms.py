@@ -196,3 +196,17 @@ def test_all_images_of_a_task_are_answered() -> None:
     assert len(logits_N) == 20
     assert positive_N.tolist() == [False] * 10 + [True] * 10
     assert ((logits_N > 0) == positive_N).mean() > 0.8  # the blobs can be learned
+
+
+@pytest.mark.parametrize("kind", ["affine", "mlp", "chunked", "low_rank"])
+def test_the_random_generator_is_another_one_whose_z_reaches_far(kind: str) -> None:
+    have = given(kind=kind)
+    torch.manual_seed(5)
+    made = arms.z_adapt_random_generator(have)
+    there = torch.nn.functional.normalize(torch.randn(20, D), dim=1)
+    mine, trained = (
+        torch.cat([value.flatten(1) for value in of.values()], dim=1) for of in (made.networks({"z": there}), have.trained.generator(there))
+    )
+    assert not torch.allclose(mine.mean(dim=0), trained.mean(dim=0), atol=1e-3)
+    if kind != "chunked":
+        assert mine.std(dim=0).mean() > 3 * trained.std(dim=0).mean()

@@ -15,6 +15,7 @@ from metann.errors import MetannError
 from metann.hypernetwork.generators import Generator, build_generator
 from metann.hypernetwork.many_tasks import start_z
 from metann.hypernetwork.model import TrainedGenerator
+from metann.registry import keyword_settings
 
 Moved = dict[str, Tensor]
 
@@ -47,9 +48,10 @@ class Given:
         return self.trained.z_TD.mean(dim=0)
 
     def untrained(self, **settings: object) -> tuple[Generator, Tensor]:
-        """A generator as it was before its training, drawn anew, and the mean of z as it was then."""
+        """A generator as before its training, drawn anew, and the mean of z as it was then; with other settings, if its kind has them."""
         header = self.trained.header
-        known = {name: value for name, value in settings.items() if name in ("spread",) and header["generator_kind"] != "chunked"}
+        takes = keyword_settings("hypernetwork/generator_kinds.py", header["generator_kind"])
+        known = {name: value for name, value in settings.items() if name in takes}
         generator = build_generator(
             header["generator_kind"], self.trained.classifier, header["z_size"], header["bound"], **(header["generator_settings"] | known)
         )
@@ -100,7 +102,7 @@ def z_adapt(given: Given) -> Arm:
 
 def z_adapt_random_generator(given: Given) -> Arm:
     """The same with a generator that was never trained; z reaches as far as He's standard deviation."""
-    generator, z_D = given.untrained(spread=1.0)
+    generator, z_D = given.untrained(spread=1.0, init="he")
     return Arm({"z": z_D}, lambda moved: generator(moved["z"]), "mean of random z")
 
 
