@@ -38,6 +38,9 @@ class Kind(NamedTuple):
 FAMILIES = {
     "mnn": Kind("metann.mnn.model", "MetaNeuralNetwork", layout.TABLE.replace("{table}", "mnn_choice"), "meta neural network"),
     "cascade": Kind("metann.cascade.model", "Cascade", f"{layout.CASCADE}/cascade.json", "cascade"),
+    "hypernetwork": Kind(
+        "metann.hypernetwork.model", "GeneratedClassifier", f"{layout.GENERATOR}/classes.safetensors", "generated classifier"
+    ),
 }
 KINDS = FAMILIES | {"network": Kind("metann.weights.single", "SingleNetwork", WEIGHTS, "network")}
 

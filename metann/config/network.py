@@ -11,7 +11,7 @@ from metann.config.section import NonNegative, Section
 from metann.errors import MetannError, one_of, unknown
 
 
-def _scalar(value: object) -> object:
+def scalar(value: object) -> object:
     """A setting from a flag is text; read it as YAML does, so that flags and files give the same value."""
     return yaml.safe_load(value) if isinstance(value, str) else value
 
@@ -25,7 +25,7 @@ class NetworkSection(Section):
 
     architecture: str | None = None
     """A name of metann/networks."""
-    settings: dict[str, Annotated[int | float | bool | str, BeforeValidator(_scalar)]] = {}
+    settings: dict[str, Annotated[int | float | bool | str, BeforeValidator(scalar)]] = {}
     """Of the architecture, such as width."""
     training: dict[str, Any] = {}
     """Keys of `training` that differ for this network."""
