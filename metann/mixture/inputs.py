@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from metann.tables.columns import to_arrow
 from metann.errors import MetannError
 from metann.files import atomic
+from metann.tables.columns import to_arrow
+from metann.tables.probabilities import SCHEMA_VERSION, _check, _columns, _keys, _numbers, one_line
 from metann.tables.samples import Probabilities, Samples, as_arrow
 from metann.tables.sealed import CURE, seal
-from metann.tables.probabilities import SCHEMA_VERSION, _check, _columns, _keys, _numbers, one_line
 
 KIND = "gate"
 
