@@ -5,7 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from metann.config.data import DataSection
+from metann.data.prepared import write_prepared
+from metann.data.raw import RawDataset
 from metann.mixture.inputs import Gate, write_gate
+from metann.stages.collect_mixture import collect_mixture
+from metann.stages.evaluate_mixture import evaluate_mixture
 from metann.tables.probabilities import write_probabilities
 from metann.tables.samples import Probabilities
 
@@ -13,12 +18,16 @@ EXPERT_MACS, GATE_MACS = 2e5, 1e6
 KINDS = ("specialised", "collapsed", "uniform", "noisy")
 
 
+def class_names(classes: int) -> list[str]:
+    return [f"class {k}" for k in range(classes)]
+
+
 def images(n: int = 900, classes: int = 6, seed: int = 5) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(sample_id, split, label): half of the images train, a sixth validation, a third test, in mixed order."""
     generator = np.random.default_rng(seed)
     labels_N = generator.permutation(np.arange(n) % classes).astype(np.int16)
     split_N = generator.permutation(np.array(["train", "train", "train", "val", "test", "test"])[np.arange(n) % 6])
-    return np.arange(n, dtype=np.int32) * 3, split_N, labels_N
+    return np.arange(n, dtype=np.int32), split_N, labels_N
 
 
 def gate_of(kind: str, labels_N: np.ndarray, experts: int, generator: np.random.Generator) -> np.ndarray:
@@ -59,6 +68,7 @@ def make_gate(
     options: dict[str, Any] | None = None,
     class_sets: list[list[int]] | None = None,
     names: list[str] | None = None,
+    digest: str = "d",
 ) -> Gate:
     """A mixture whose experts are good at their own classes and poor at the others."""
     sample_id, split_N, labels_N = images(n, classes)
@@ -70,15 +80,15 @@ def make_gate(
     p_NK = confident(answer_NE[np.arange(n), expert_N], classes, generator)
     metadata = {
         "dataset": "made up",
-        "digest": "d",
-        "class_names": names or [f"class {k}" for k in range(classes)],
+        "digest": digest,
+        "class_names": names or class_names(classes),
         "setting": setting or kind,
         "preset": setting or kind,
         "seed": seed,
         "parameters": 1382 * experts + 26228,
         "architecture": "mnist_expert",
         "class_sets": class_sets,
-        "options": {"gate": {"kind": "mlp"}, "optim": {"weight_decay": 0.0}} | (options or {}),
+        "options": {"gate": {"kind": "mlp"}, "training": {"weight_decay": 0.0}, "final_softmax": False} | (options or {}),
     }
     macs_N = np.full(n, GATE_MACS + EXPERT_MACS * experts)
     return Gate(sample_id, split_N, labels_N, metadata, gate_NE=gate_NE, expert=expert_N, answer_NE=answer_NE, p_NK=p_NK, macs=macs_N)
@@ -98,6 +108,18 @@ def history_text(gate: Gate, epochs: int = 6) -> str:
     return "\n".join(lines) + "\n"
 
 
+def prepared(folder: Path, n: int = 900, classes: int = 6, names: list[str] | None = None, channels: int = 1, size: int = 28) -> str:
+    """The images themselves, noise with a bright square whose place is the class. Returns the digest of the dataset."""
+    _, split_N, labels_N = images(n, classes)
+    images_NCHW = np.random.default_rng(11).integers(0, 60, (n, channels, size, size)).astype(np.uint8)
+    side = size // 5
+    for i, label in enumerate(labels_N):
+        row, column = divmod(int(label) % 25, 5)
+        images_NCHW[i, :, row * side : (row + 1) * side, column * side : (column + 1) * side] += 180
+    raw = RawDataset(images_NCHW, labels_N, split_N, tuple(names or class_names(classes)))
+    return write_prepared(folder, raw, DataSection(name="digits")).info.digest
+
+
 def write_run(folder: Path, gate: Gate) -> Path:
     """gate.parquet and training.csv of one setting and seed, where the workflow puts them. Returns that folder."""
     home = folder / "mixture" / f"seed_{gate.metadata['seed']}" / gate.metadata["setting"]
@@ -106,13 +128,56 @@ def write_run(folder: Path, gate: Gate) -> Path:
     return home
 
 
-def write_control(folder: Path, name: str, seed: int, accuracy: float, macs: float = 3e5, classes: int = 6, n: int = 900) -> Path:
+def write_control(
+    folder: Path,
+    name: str,
+    seed: int,
+    accuracy: float,
+    macs: float = 3e5,
+    *,
+    classes: int = 6,
+    n: int = 900,
+    names: list[str] | None = None,
+    digest: str = "d",
+) -> Path:
     """An ordinary network's probabilities.parquet, of the same images."""
     sample_id, split_N, labels_N = images(n, classes)
     generator = np.random.default_rng([seed, *map(ord, name)])
     p_NK = confident(answers(np.full(n, accuracy), labels_N, classes, generator), classes, generator)
-    metadata = {"dataset": "made up", "digest": "d", "network": name, "seed": seed, "macs": macs, "architecture": "small_cnn"}
-    metadata |= {"class_names": [f"class {k}" for k in range(classes)]}
+    metadata = {"dataset": "made up", "digest": digest, "network": name, "seed": seed, "macs": macs, "architecture": "small_cnn"}
+    metadata |= {"class_names": names or class_names(classes)}
     path = folder / "networks" / name / f"seed_{seed}" / "probabilities.parquet"
     write_probabilities(path, Probabilities(sample_id, split_N, labels_N, metadata, p_NK=p_NK, log_partition=np.zeros(n, np.float32)))
     return path
+
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "single": {"kind": "uniform", "experts": 1, "skill": 0.78, "options": {"experts": {"number": 1}}},
+    "expectation": {"kind": "collapsed", "skill": 0.85},
+    "expectation_importance": {"kind": "noisy", "skill": 0.9, "options": {"regularisers": ["importance(0.2)"]}},
+    "attentive": {"kind": "specialised", "skill": 0.88, "options": {"gate": {"kind": "attention"}}},
+    "attentive_importance": {
+        "kind": "specialised",
+        "skill": 0.91,
+        "options": {"gate": {"kind": "attention"}, "regularisers": ["importance(0.2)"]},
+    },
+    "prechosen": {"kind": "specialised", "skill": 0.9, "class_sets": [[0, 3], [1, 4], [2, 5]], "options": {"phases": ["experts", "gate"]}},
+}
+CONTROLS = {"trunk": ("gate_trunk", 0.8, 1e6), "wide": ("equal_parameters", 0.86, 4e6), "deep": ("equal_macs", 0.83, 1.6e6)}
+
+
+def make_run(folder: Path, seeds: tuple[int, ...] = (0, 1, 2), settings: dict[str, dict[str, Any]] | None = None, **changes: Any) -> Path:
+    """A run's folder with its evaluations and controls, collected: tables/mixture_*.parquet and mixture.md."""
+    shared = {key: changes.pop(key) for key in ("n", "classes", "names") if key in changes}
+    evaluations, controls = [], []
+    shared["digest"] = prepared(folder / "data", **shared)
+    for seed in seeds:
+        for name, given in (settings or SETTINGS).items():
+            home = write_run(folder, make_gate(seed=seed, setting=name, **given, **shared))
+            evaluate_mixture(gate=home / "gate.parquet", history=home / "training.csv", data=folder / "data", output=home / "evaluation")
+            evaluations.append(home / "evaluation")
+        controls += [write_control(folder, name, seed, accuracy, macs, **shared) for name, (_, accuracy, macs) in CONTROLS.items()]
+    roles = [f"{name}:{role}" for name, (role, *_) in CONTROLS.items()]
+    arguments = {"controls": controls, "roles": roles} | changes
+    collect_mixture(evaluations=evaluations, run=folder, output=folder / "mixture.md", **arguments)
+    return folder

@@ -3,6 +3,7 @@
 Shapes: N images of a split, E experts, K classes. No network runs here.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -116,3 +117,8 @@ def alarm(row: dict[str, Any]) -> str:
         f"COLLAPSED: {row['setting']}, seed {row['seed']}, {row['split']}: usage entropy {row['usage_entropy']:.3f} bit, "
         f"{row['silent']} of {row['experts']} experts answer under {100 * LEAST_SHARE:g} % of the images"
     )
+
+
+def as_columns(rows: Sequence[Mapping[str, Any]], names: Iterable[str] = ()) -> dict[str, list[Any]]:
+    """Rows as columns; `names` are those of a table without rows."""
+    return {name: [row[name] for row in rows] for name in (rows[0] if rows else names)}

@@ -3,6 +3,7 @@
 Shapes: N images, E experts, K classes. Columns: sample_id, split, label, g_0 .. g_{E-1}, expert, y_0 .. y_{E-1}, p_0 .. p_{K-1}, macs.
 """
 
+import csv
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,16 @@ import pyarrow.parquet as pq
 
 from metann.errors import MetannError
 from metann.files import atomic
-from metann.tables.columns import to_arrow
-from metann.tables.probabilities import SCHEMA_VERSION, _check, _columns, _keys, _numbers, one_line
+from metann.tables.columns import to_arrow, to_numpy
+from metann.tables.frames import read_arrow
+from metann.tables.join import align
+from metann.tables.probabilities import SCHEMA_VERSION, _check, _columns, _keys, _numbers, one_line, read_probabilities
 from metann.tables.samples import Probabilities, Samples, as_arrow
 from metann.tables.sealed import CURE, seal
 
 KIND = "gate"
+HISTORY = ("step", "epoch", "phase", "expert", "usage", "val_accuracy", "val_loss")
+ANSWERS = ("sample_id", "split", "label", "right")
 
 
 @dataclass(frozen=True)
@@ -112,3 +117,86 @@ def _check_gate(path: Path, table: Gate) -> None:
     for good_N, what in checks:
         if not good_N.all():
             raise MetannError(f"{path}: sample {table.sample_id[int(np.argmin(good_N))]} {what} ({int((~good_N).sum())} such rows); {CURE}")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Whether a mixture or a control is right, image by image.
+
+    Attributes:
+        name: of the setting or the control.
+        seed: of its training.
+        sample_id, split, right: (N,), of all images.
+        macs: multiply-accumulates per image, NaN where unknown.
+        likelihood: (N,) float64 probability of the true class.
+        metadata: of the table that it was read from.
+    """
+
+    name: str
+    seed: int
+    sample_id: np.ndarray
+    split: np.ndarray
+    right: np.ndarray
+    macs: float
+    likelihood: np.ndarray
+    metadata: dict[str, Any]
+
+
+def read_control(path: Path, reference: Samples, reference_path: Path) -> Answers:
+    """A control's probabilities.parquet, in the order of a gate table's images.
+
+    Raises:
+        MetannError: as `read_probabilities` and `align`; or a table that does not name its network and seed.
+    """
+    table = read_probabilities(path)
+    for key in ("network", "seed"):
+        if table.metadata.get(key) is None:
+            raise MetannError(f"{path} does not say of which {key} it is; give tables that export-probabilities wrote")
+    positions = align(reference, table, reference_path, path)
+    p_NK, macs = table.p_NK[positions], table.metadata.get("macs")
+    return Answers(
+        str(table.metadata["network"]),
+        int(table.metadata["seed"]),
+        reference.sample_id,
+        reference.split,
+        p_NK.argmax(axis=1) == reference.label,
+        float("nan") if macs is None else float(macs),
+        p_NK[np.arange(len(p_NK)), reference.label].astype(np.float64),
+        table.metadata,
+    )
+
+
+def read_history(path: Path, experts: int) -> dict[str, list[Any]]:
+    """training.csv as columns: step (1, 2, ... over all phases), epoch, phase, expert, usage, val_accuracy, val_loss; a row per expert.
+
+    Raises:
+        MetannError: missing, or without the columns that a mixture's training writes.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise MetannError(f"cannot read {path} ({error.strerror}); run train-mixture first") from None
+    wanted = ["epoch", "phase", "val_accuracy", "val_loss", *(f"usage_{e}" for e in range(experts))]
+    if rows and (missing := [name for name in wanted if name not in rows[0]]):
+        raise MetannError(f"{path} has no column {missing[0]!r}; is it the training.csv of a mixture with {experts} experts?")
+    columns: dict[str, list[Any]] = {name: [] for name in HISTORY}
+    for step, row in enumerate(rows, 1):
+        for e in range(experts):
+            values = (step, int(float(row["epoch"])), row["phase"], e, *(float(row[n]) for n in (f"usage_{e}", "val_accuracy", "val_loss")))
+            for name, value in zip(columns, values, strict=True):
+                columns[name].append(value)
+    return columns
+
+
+def answers_columns(gate: Gate) -> dict[str, np.ndarray]:
+    """Whether a mixture is right, image by image: the columns of answers.parquet."""
+    return dict(zip(ANSWERS, (gate.sample_id, gate.split, gate.label, gate.prediction == gate.label), strict=True))
+
+
+def read_answers(path: Path) -> tuple[Samples, np.ndarray]:
+    """(the images, whether the mixture is right), as evaluate-mixture wrote them."""
+    arrow, metadata = read_arrow(path, "mixture_answers")
+    sample_id, label, right = (to_numpy(arrow.column(name)) for name in ("sample_id", "label", "right"))
+    split = np.asarray(arrow.column("split").to_pylist())
+    return Samples(sample_id, split, label, metadata), right

@@ -14,6 +14,7 @@ from metann.seeds import derive_seed
 PER_EXPERT = 12
 LARGEST = 32
 """Pixels; larger images are averaged down."""
+PICTURE = ("setting", "seed", "expert", "sample_id", "class", "predicted", "channels", "size", "pixels")
 
 
 def chosen_samples(gate: Gate, split: str = "test", count: int = PER_EXPERT) -> list[tuple[int, int]]:
@@ -40,20 +41,18 @@ def shrink(image_CHW: np.ndarray, largest: int = LARGEST) -> np.ndarray:
 
 
 def picture_rows(gate: Gate, images_NCHW: np.ndarray, split: str = "test") -> list[dict[str, Any]]:
-    """One row per picture.
+    """One row per picture; columns `PICTURE`.
 
     Args:
         gate: the table; `sample_id` is the image's row in images_NCHW.
         images_NCHW: all prepared images, uint8.
     """
-    rows = []
-    for place, (row, e) in enumerate(chosen_samples(gate, split)):
+    rows, prediction_N = [], gate.prediction
+    for row, e in chosen_samples(gate, split):
         small = shrink(np.asarray(images_NCHW[gate.sample_id[row]]))
-        rows.append(
-            {"setting": gate.metadata["setting"], "seed": int(gate.metadata["seed"]), "expert": e, "place": place}
-            | {"sample_id": int(gate.sample_id[row]), "class": int(gate.label[row]), "predicted": int(gate.prediction[row])}
-            | {"channels": small.shape[0], "size": small.shape[1], "pixels": base64.b64encode(small.tobytes()).decode()}
-        )
+        values = (gate.metadata["setting"], int(gate.metadata["seed"]), e, int(gate.sample_id[row]), int(gate.label[row]))
+        values += (int(prediction_N[row]), small.shape[0], small.shape[1], base64.b64encode(small.tobytes()).decode())
+        rows.append(dict(zip(PICTURE, values, strict=True)))
     return rows
 
 
