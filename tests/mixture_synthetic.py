@@ -152,7 +152,7 @@ def write_control(
 
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    "single": {"kind": "uniform", "experts": 1, "skill": 0.78, "options": {"experts": {"number": 1}}},
+    "one_expert": {"kind": "uniform", "experts": 1, "skill": 0.78, "options": {"experts": {"number": 1}}},
     "expectation": {"kind": "collapsed", "skill": 0.85},
     "expectation_importance": {"kind": "noisy", "skill": 0.9, "options": {"regularisers": ["importance(0.2)"]}},
     "attentive": {"kind": "specialised", "skill": 0.88, "options": {"gate": {"kind": "attention"}}},
@@ -163,7 +163,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     "prechosen": {"kind": "specialised", "skill": 0.9, "class_sets": [[0, 3], [1, 4], [2, 5]], "options": {"phases": ["experts", "gate"]}},
 }
-CONTROLS = {"trunk": ("gate_trunk", 0.8, 1e6), "wide": ("equal_parameters", 0.86, 4e6), "deep": ("equal_macs", 0.83, 1.6e6)}
+CONTROLS = {"trunk": ("gate_alone", 0.8, 1e6), "wide": ("same_parameters", 0.86, 4e6), "deep": ("same_active_macs", 0.83, 1.6e6)}
 
 
 def make_run(folder: Path, seeds: tuple[int, ...] = (0, 1, 2), settings: dict[str, dict[str, Any]] | None = None, **changes: Any) -> Path:

@@ -1,7 +1,7 @@
 """Which setting to use: validation chooses, test reports. All runs of a setting count, never the best of them.
 
-Frames have one row per run and split, columns as `metann.mixture.evaluation.run_rows` writes them. A setting with one expert is no
-mixture: it is the control 'single'.
+Frames have one row per run and split, columns as `metann.mixture.evaluation.run_rows` writes them. A setting of one expert is no
+mixture but a control, and one whose gate looks at the true class is a bound: neither can be chosen.
 """
 
 from collections.abc import Mapping
@@ -28,6 +28,7 @@ QUANTITIES = (
     "decomposition",
     "reach",
     "macs",
+    "parameters",
 )
 ROLES = {
     "lowest_error": "the lowest error",
@@ -37,14 +38,14 @@ ROLES = {
 
 
 def settings_of(runs: pd.DataFrame) -> list[str]:
-    """Mixtures, settings of more than one expert, in the order of the table.
+    """Settings that can be used: of more than one expert, by a gate that needs no label; in the order of the table.
 
     Raises:
         MetannError: none.
     """
-    found = list(dict.fromkeys(runs.loc[runs["experts"] > 1, "setting"]))
+    found = list(dict.fromkeys(runs.loc[(runs["experts"] > 1) & ~runs["uses_labels"].astype(bool), "setting"]))
     if not found:
-        raise MetannError("no setting has more than one expert; add one to mixture.settings")
+        raise MetannError("no setting has more than one expert and a gate that needs no label; add one to mixture.settings")
     return found
 
 

@@ -14,7 +14,7 @@ from metann.mixture.evidence import Evidence, evidence
 from metann.statistics.intervals import t_interval
 
 Options = Mapping[str, Mapping[str, Any]]
-_OF_CONTROLS = ("error", "loss", "macs")
+_OF_CONTROLS = ("error", "loss", "macs", "parameters")
 _OF_CONTRASTS = ("mutual_information", "conditional_entropy")
 
 
@@ -27,16 +27,17 @@ def methods_frame(runs: pd.DataFrame, controls: pd.DataFrame, confidence: float)
     """Mean over seeds and Student's t interval of every quantity, on validation and on test.
 
     Returns:
-        method, role ('mixture' or a key of `CONTROLS`), split, quantity, seeds, mean, low, high.
+        method, role ('mixture', 'bound' or a key of `CONTROLS`), split, quantity, seeds, mean, low, high.
     """
-    roles, rows = control_roles(runs, controls), []
+    usable, rows = settings_of(runs), []
+    roles = dict.fromkeys(runs["setting"], "bound") | dict.fromkeys(usable, "mixture") | control_roles(runs, controls)
     for frame, by, quantities in ((runs, "setting", QUANTITIES), (controls, "control", _OF_CONTROLS)):
         for name in dict.fromkeys(frame[by]):
             for split in ("val", "test"):
                 for quantity in quantities:
                     values = seed_values(frame, name, split, quantity, by)
                     mean, low, high = t_interval(values, confidence) if np.isfinite(values).all() else (float("nan"),) * 3
-                    row = {"method": name, "role": roles.get(name, "mixture"), "split": split, "quantity": quantity}
+                    row = {"method": name, "role": roles[name], "split": split, "quantity": quantity}
                     rows.append(row | {"seeds": len(values), "mean": mean, "low": low, "high": high})
     return pd.DataFrame(rows)
 

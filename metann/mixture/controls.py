@@ -1,4 +1,4 @@
-"""What a mixture has to beat: ordinary networks, each with a role. A setting of one expert takes the role 'single' by itself."""
+"""What a mixture has to beat: dense networks, each with a role. A setting of one expert is one, and its name may be its role."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -12,10 +12,10 @@ from metann.mixture.inputs import Answers
 from metann.statistics.intervals import wilson_interval
 
 CONTROLS = {
-    "single": "one expert alone",
-    "gate_trunk": "the gate's trunk as a classifier",
-    "equal_parameters": "one network with the mixture's parameters",
-    "equal_macs": "one network with the mixture's active multiply-accumulates",
+    "one_expert": "one expert alone",
+    "gate_alone": "the gate's network as a classifier",
+    "same_parameters": "one dense network with the parameters of a mixture",
+    "same_active_macs": "one dense network with the active multiply-accumulates of a mixture",
 }
 COLUMNS = ("control", "role", "seed", "split", "parameters", "n", "correct", "accuracy", "low", "high", "error", "loss", "macs")
 
@@ -58,9 +58,10 @@ def controls_frame(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
 
 
 def control_roles(runs: pd.DataFrame, controls: pd.DataFrame) -> dict[str, str]:
-    """Control -> role, settings of one expert among them."""
-    single = dict.fromkeys(dict.fromkeys(runs.loc[runs["experts"] == 1, "setting"]), "single")
-    return single | dict(zip(controls["control"], controls["role"], strict=True))
+    """Control -> role; a setting of one expert that is not called by a role is one expert alone."""
+    dense = dict.fromkeys(runs.loc[runs["experts"] == 1, "setting"])
+    own = {name: name if name in CONTROLS else "one_expert" for name in dense}
+    return own | dict(zip(controls["control"], controls["role"], strict=True))
 
 
 def check_all(runs: pd.DataFrame, controls: pd.DataFrame) -> list[int]:

@@ -12,6 +12,7 @@ import numpy as np
 from metann.mixture.attribution import attribute, within_reach
 from metann.mixture.inputs import Gate
 from metann.mixture.metrics import LEAST_SHARE, has_collapsed, most_information, specialisation
+from metann.registry import literal
 from metann.statistics.intervals import wilson_interval
 
 MIXTURE = -1
@@ -26,9 +27,9 @@ def run_rows(gate: Gate, confidence: float = 0.95) -> list[dict[str, Any]]:
     """One row for each split that has images.
 
     Returns:
-        setting, seed, split, preset, experts, parameters, n, correct, accuracy with its Wilson interval (low, high), error, loss (mean
-        negative log likelihood, nats); the measures of `Specialisation`; most_information and decomposition, the share of it that
-        I(E;Y) reaches (NaN for one expert); least_share, the smallest share of images that an expert answers, silent, the number of
+        setting, seed, split, preset, experts, uses_labels, parameters, n, correct, accuracy with its Wilson interval (low, high), error,
+        loss (mean negative log likelihood, nats); the measures of `Specialisation`; most_information and decomposition, the share of it
+        that I(E;Y) reaches (NaN for one expert); least_share, the smallest share of images that an expert answers, silent, the number of
         experts below one in a hundred, and collapsed; macs, the mean per image; reach, the share of images that some expert alone gets
         right, and lost, the wrong answers among them. Where class sets were given beforehand the counts of `Attribution`, else NaN.
     """
@@ -47,7 +48,7 @@ def run_rows(gate: Gate, confidence: float = 0.95) -> list[dict[str, Any]]:
         likelihood_N = np.maximum(part.p_NK[np.arange(n), labels_N].astype(np.float64), np.finfo(np.float32).tiny)
         rows.append(
             _facts(gate)
-            | {"split": split, "preset": str(gate.metadata.get("preset")), "experts": part.experts}
+            | {"split": split, "preset": str(gate.metadata.get("preset")), "experts": part.experts, "uses_labels": uses_labels(gate)}
             | {"parameters": float(gate.metadata.get("parameters") or np.nan), "n": n, "correct": right, "accuracy": right / n}
             | {"low": float(low), "high": float(high), "error": 1 - right / n, "loss": float(-np.log(likelihood_N).mean())}
             | asdict(measures)
@@ -58,6 +59,12 @@ def run_rows(gate: Gate, confidence: float = 0.95) -> list[dict[str, Any]]:
             | _attributed(part, labels_N, prediction_N)
         )
     return rows
+
+
+def uses_labels(gate: Gate) -> bool:
+    """Whether the gate that answered looks at the true class, and so at nothing that a new image has."""
+    kind = (gate.metadata.get("options") or {}).get("gate", {}).get("kind")
+    return kind in (literal("mixture/gates.py", "WITH_LABELS") or ())
 
 
 def _attributed(part: Gate, labels_N: np.ndarray, prediction_N: np.ndarray) -> dict[str, float]:

@@ -9,6 +9,7 @@ import pandas as pd
 from metann.mixture.contrasts import confounds
 from metann.report.text import count, macs, markdown_table, p_value, percent, points
 
+_ROLE_WORDS = {"bound": "looks at the true class: a bound, no method"}
 _SHARES = ("error", "decomposition", "reach")
 
 
@@ -33,13 +34,16 @@ def methods_table(methods: pd.DataFrame, runs: pd.DataFrame, metadata: Mapping[s
     rows = []
     for name, role in zip(val["method"], val["role"], strict=True):
         mine = test[test["setting"] == name]
-        fallen = f"{int(mine['collapsed'].astype(bool).sum())} of {len(mine)}" if role == "mixture" else ""
-        bits = [_cell(methods, name, key) if role == "mixture" else "" for key in ("mutual_information", "conditional_entropy")]
-        bits += [_cell(methods, name, key, spread=False) if role == "mixture" else "" for key in ("sample_entropy", "usage_entropy")]
-        cost = macs(_mean(methods, name, "macs"))
-        label = f"`{name}`" if role == "mixture" else f"`{name}` ({role.replace('_', ' ')})"
-        rows.append([label, percent(_mean(methods, name, "error", "val")), _cell(methods, name, "error"), *bits, fallen, cost])
-    header = ["method", "error on validation", "error on test", "I(E;Y)", "H(E|Y)", "sample entropy", "usage entropy", "collapsed", "MACs"]
+        gated = role in ("mixture", "bound")
+        fallen = f"{int(mine['collapsed'].astype(bool).sum())} of {len(mine)}" if gated else ""
+        bits = [_cell(methods, name, key) if gated else "" for key in ("mutual_information", "conditional_entropy")]
+        bits += [_cell(methods, name, key, spread=False) if gated else "" for key in ("sample_entropy", "usage_entropy")]
+        size = _mean(methods, name, "parameters")
+        cost = [f"{size:,.0f}" if np.isfinite(size) else "unknown", macs(_mean(methods, name, "macs"))]
+        label = f"`{name}`" if role in ("mixture", name) else f"`{name}` ({_ROLE_WORDS.get(role, role.replace('_', ' '))})"
+        rows.append([label, percent(_mean(methods, name, "error", "val")), _cell(methods, name, "error"), *bits, fallen, *cost])
+    header = ["method", "error on validation", "error on test", "I(E;Y)", "H(E|Y)", "sample entropy", "usage entropy", "collapsed"]
+    header += ["parameters", "MACs"]
     seeds, confidence = len(metadata["seeds"]), metadata["confidence"]
     note = f"Means of {count(seeds, 'seed')}" + (f" and {100 * confidence:g} % t intervals" if seeds > 1 else "; one seed knows no spread")
     return f"{markdown_table(header, rows)}\n\n{note}; entropies and information in bits, on test. Validation gives the order."

@@ -29,9 +29,9 @@ def collect_mixture(
     output
         The Markdown file to write.
     controls
-        probabilities.parquet of ordinary networks, each with every seed.
+        probabilities.parquet of more dense networks, each with every seed; settings of one expert are controls already.
     roles
-        What each of these networks is, NETWORK:ROLE; roles are single, gate_trunk, equal_parameters and equal_macs.
+        What each of these networks is, NETWORK:ROLE; roles are one_expert, gate_alone, same_parameters and same_active_macs.
     figures
         Names of figures that the page links to.
     confidence
@@ -68,7 +68,7 @@ def collect_mixture(
     for path in controls or []:
         answers = read_control(path, reference, reference_path)
         if answers.name not in named:
-            raise MetannError(f"{path}: network {answers.name!r} has no role; give one, such as --roles={answers.name}:equal_parameters")
+            raise MetannError(f"{path}: network {answers.name!r} has no role; give one, such as --roles={answers.name}:same_parameters")
         rows += control_rows(answers, named[answers.name], confidence)
         for split in ("val", "test"):
             right[answers.name, answers.seed, split] = answers.right[reference.split == split]
