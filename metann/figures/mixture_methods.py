@@ -36,7 +36,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     for axes, (quantity, label) in zip(panels, _PANELS, strict=True):
         _panel(axes, points[points["split"] == "test"], methods, names, roles, quantity)
         axes.set_xlabel(label)
-        axes.set_xlim(0, 1.03 * max(axes.get_xlim()[1], 0.1))
+        axes.set_xlim(0, None)
     gated = runs[(runs["split"] == "test") & (runs["experts"] > 1)]
     for most in sorted(set(gated["most_information"].round(6))):
         panels[1].axvline(most, color=GREY, linestyle="--", linewidth=1, zorder=1)
@@ -63,16 +63,10 @@ def _panel(axes: Axes, points: pd.DataFrame, methods: pd.DataFrame, names: list[
         fallen = mine["collapsed"].fillna(False).astype(bool).to_numpy() if "collapsed" in mine else np.zeros(len(mine), bool)
         heights = place + np.linspace(-0.22, 0.22, len(mine)) if len(mine) > 1 else np.array([float(place)])
         values = factor * mine[quantity].to_numpy(np.float64)
-        axes.plot(
-            values[~fallen],
-            heights[~fallen],
-            "o",
-            color=BLUE if roles[name] == "mixture" else GREY,
-            markersize=4.5,
-            alpha=0.75,
-            clip_on=False,
-        )
-        axes.plot(values[fallen], heights[fallen], "x", color=VERMILION, markersize=5.5, zorder=4, clip_on=False)
+        colour = BLUE if roles[name] == "mixture" else GREY
+        for which, mark, style in ((~fallen, "o", {"color": colour, "alpha": 0.75}), (fallen, "x", {"color": VERMILION, "zorder": 4})):
+            if which.any():  # an empty line without clipping lies at the corner of the paper, and the layout makes room for it
+                axes.plot(values[which], heights[which], mark, markersize=5, clip_on=False, **style)
         row = methods[(methods["method"] == name) & (methods["quantity"] == quantity) & (methods["split"] == "test")].iloc[0]
         axes.plot([factor * row["mean"]], [place], "|", color=BLACK, markersize=11, markeredgewidth=1.6, zorder=5, clip_on=False)
         if np.isfinite(row["low"]):
