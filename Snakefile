@@ -28,9 +28,15 @@ if run.cascade:
     include: "rules/cascade.smk"
 
 
+if run.mixture:
+
+    include: "rules/mixture.smk"
+
+
 rule all:
     default_target: True
     input:
         rules.collect_results.output.summary if run.mnn else [],
         expand(rules.draw_figure.output, figure=run.figures) if run.mnn else [],
         rules.cascade.input if run.cascade else [],
+        rules.mixture.input if run.mixture else [],

@@ -23,9 +23,11 @@ try:
     RESULTS = f"results/{run.run}"
     DATA = f"{RESULTS}/data"
     # Prepared data need their raw files no more; a run of imported tables never does.
-    if trained and not Path(DATA, "dataset.json").exists():
+    if (trained or run.mixture) and not Path(DATA, "dataset.json").exists():
         check_files(run.data)
-    n_classes = class_count(run.data) if run.mnn else 0
+    n_classes = class_count(run.data) if run.mnn or run.mixture else 0
+    if run.mixture:
+        run.mixture.check(n_classes, trained)
 except MetannError as error:
     # A SystemExit, because Snakemake adds a place in this file to every other kind; the place is in the configuration.
     sys.exit(f"metann: error: config: {error}")

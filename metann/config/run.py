@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from metann import registry
 from metann.config.cascade import CascadeSection
 from metann.config.data import DataSection
+from metann.config.mixture import MixtureSection
 from metann.config.mnn import ExpertSection, MnnSection
 from metann.config.network import NetworkSection
 from metann.config.section import Name, NonNegative, Section, read_section
@@ -37,6 +38,8 @@ class Config(Section):
     expert: ExpertSection = ExpertSection()
     cascade: CascadeSection | None = None
     """null: no cascades in this run."""
+    mixture: MixtureSection | None = None
+    """null: no mixtures in this run."""
     statistics: StatisticsSection = StatisticsSection()
     figures: tuple[str, ...] = ("heatmap", "surface", "test_threshold", "expert_sets", "misclassified", "cost")
 
