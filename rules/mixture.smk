@@ -1,6 +1,6 @@
 import json
 
-MIXTURE = f"{RESULTS}/mixture/seed_{{seed}}/{{setting}}"
+MIXTURE = f"{RESULTS}/{layout.MIXTURE}"
 MIXTURE_EVALUATED = (
     "run",
     "experts",
@@ -19,6 +19,7 @@ MIXTURE_TABLES = (
     "confusion",
     "history",
     "pictures",
+    "settings",
 )
 # A control is a setting of one expert: the same trainer, the same optimizer, the same epochs.
 settings = {setting.name: setting for setting in run.mixture.trained()}
@@ -56,20 +57,9 @@ def named_weights(flag, files):
     ]
 
 
-def families_of(setting):
-    """Modules that build a setting's networks."""
-    built = {
-        part.architecture
-        for phase in range(len(setting.phases))
-        for part in (setting.experts, setting.phase(phase).gate)
-    }
-    if setting.match:
-        built |= {
-            setting.match.of.experts.architecture,
-            setting.match.of.gate.architecture,
-        }
-    architectures = registry.architectures()
-    return sorted({f"metann.networks.{architectures[name]}" for name in built})
+def mixture_code(stage, setting):
+    """The digest of a stage that builds a setting's networks."""
+    return stage_code(stage, architectures=settings[setting].architectures())
 
 
 wildcard_constraints:
@@ -90,8 +80,8 @@ rule train_mixture:
         f"{MIXTURE}/train_mixture.tsv"
     threads: run.mixture.training.threads
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        mem_mb=grows(4000),
+        runtime=grows(240),
         gpu=lambda wildcards: gpus(settings[wildcards.setting].training),
     params:
         # Its name is in the output's path; a preset spelled out in full is the same setting.
@@ -104,14 +94,12 @@ rule train_mixture:
         ),
         data=lambda wildcards, input: folder(input.info),
         output=lambda wildcards, output: folder(output.weights),
-        code=lambda wildcards: code(
-            "train_mixture", *families_of(settings[wildcards.setting])
-        ),
+        code=lambda wildcards: mixture_code("train_mixture", wildcards.setting),
     message:
         "Train mixture {wildcards.setting}, seed {wildcards.seed}"
     shell:
         "metann train-mixture --setting={params.setting:q} {params.sources:q} {params.embeddings:q} --data={params.data:q}"
-        " --seed={wildcards.seed} --output={params.output:q} --code={params.code} > {log:q} 2>&1"
+        " --seed={wildcards.seed} --output={params.output:q} > {log:q} 2>&1"
 
 
 rule export_gate:
@@ -126,21 +114,19 @@ rule export_gate:
         f"{MIXTURE}/export_gate.tsv"
     threads: run.mixture.training.threads
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        mem_mb=grows(4000),
+        runtime=grows(30),
         gpu=lambda wildcards: gpus(settings[wildcards.setting].training),
     params:
         device=lambda wildcards: settings[wildcards.setting].training.device,
         data=lambda wildcards, input: folder(input.info),
-        code=lambda wildcards: code(
-            "export_gate", *families_of(settings[wildcards.setting])
-        ),
+        code=lambda wildcards: mixture_code("export_gate", wildcards.setting),
     message:
         "Export the gate of mixture {wildcards.setting}, seed {wildcards.seed}"
     shell:
         "metann export-gate --weights={input.weights:q} --data={params.data:q} --output={output.gate:q}"
         " --setting={wildcards.setting:q} --seed={wildcards.seed} --device={params.device} --threads={threads}"
-        " --code={params.code} > {log:q} 2>&1"
+        " > {log:q} 2>&1"
 
 
 rule evaluate_mixture:
@@ -154,13 +140,13 @@ rule evaluate_mixture:
         f"{MIXTURE}/evaluation/evaluate_mixture.log",
     localrule: True
     resources:
-        mem_mb=lambda wildcards, attempt: 1500 * attempt,
-        runtime=lambda wildcards, attempt: 10 * attempt,
+        mem_mb=grows(1500),
+        runtime=grows(10),
     params:
         data=lambda wildcards, input: folder(input.info),
         confidence=run.statistics.confidence,
         output=lambda wildcards, output: folder(output.run),
-        code=code("evaluate_mixture"),
+        code=stage_code("evaluate_mixture"),
     message:
         "Evaluate mixture {wildcards.setting}, seed {wildcards.seed}"
     shell:
@@ -185,15 +171,13 @@ rule collect_mixture:
             category="Results",
             labels={"what": "summary of the mixtures"},
         ),
-        tables=expand(
-            f"{RESULTS}/tables/mixture_{{table}}.parquet", table=MIXTURE_TABLES
-        ),
+        tables=[table(f"mixture_{name}") for name in MIXTURE_TABLES],
     log:
         f"{RESULTS}/mixture/collect_mixture.log",
     localrule: True
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 20 * attempt,
+        mem_mb=grows(2000),
+        runtime=grows(20),
     params:
         evaluations=lambda wildcards, input: [
             f"--evaluations={folder(path)}" for path in input.evaluations
@@ -201,7 +185,7 @@ rule collect_mixture:
         run=lambda wildcards, output: folder(output.summary),
         figures=[f"--figures={figure}" for figure in run.mixture.figures],
         confidence=run.statistics.confidence,
-        code=code("collect_mixture"),
+        code=stage_code("collect_mixture", figures=run.mixture.figures),
     message:
         "Summarise the mixtures of {RESULTS}"
     shell:
@@ -212,3 +196,4 @@ rule collect_mixture:
 rule mixture:
     input:
         rules.collect_mixture.output.summary,
+        figures("mixture"),

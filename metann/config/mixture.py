@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from metann import registry
+from metann.config.figures import figures_of
 from metann.config.mixture_parts import ExpertsSection, GateSection, MixtureTraining
 from metann.config.mixture_setting import SettingSection, expand, routing_k
 from metann.config.section import Section
@@ -32,7 +32,16 @@ class MixtureSection(Section):
     by count: as many parameters as `same_as` has, as many multiply-accumulates as it spends on an image."""
     same_as: str | None = None
     """A setting; null: the first whose routing leaves experts out, or else the first."""
-    figures: tuple[str, ...] = tuple(name for name in registry.figures() if name.startswith("mixture_"))
+    figures: Annotated[tuple[str, ...], figures_of("mixture")] = (
+        "mixture_methods",
+        "mixture_experts",
+        "mixture_experts_soft",
+        "mixture_usage",
+        "mixture_entropy",
+        "mixture_confusion",
+        "mixture_pictures",
+        "mixture_cost",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -43,15 +52,6 @@ class MixtureSection(Section):
         common = {key: value.model_dump() if isinstance(value, Section) else value for key, value in common.items()}
         settings = given.get("settings", cls.model_fields["settings"].default)
         return given | {"settings": [expand(one, common) if isinstance(one, str | dict) else one for one in settings]}
-
-    @field_validator("figures")
-    @classmethod
-    def _known_figures(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        known = [name for name in registry.figures() if name.startswith("mixture_")]
-        for name in names:
-            if name not in known:
-                raise unknown("figure of mixtures", name, known, "metann/figures/")
-        return names
 
     @model_validator(mode="after")
     def _references(self) -> "MixtureSection":

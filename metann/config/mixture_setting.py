@@ -115,6 +115,13 @@ class SettingSection(Section):
         """Settings or files that a phase starts from."""
         return tuple(dict.fromkeys(phase.start_from for phase in self.phases if phase.start_from))
 
+    def architectures(self) -> list[str]:
+        """Names of all networks that are built for it, in any phase."""
+        parts = [part for number in range(len(self.phases)) for part in (self.phase(number).experts, self.phase(number).gate)]
+        if self.match:
+            parts += [self.match.of.experts, self.match.of.gate]
+        return sorted({part.architecture for part in parts})
+
     def embeddings(self) -> tuple[str, ...]:
         """Networks or files whose features the regulariser sample_similarity compares."""
         phases = [self.phase(number) for number in range(len(self.phases))]

@@ -13,7 +13,6 @@ def export_gate(
     threads: int = 1,
     setting: str | None = None,
     seed: int | None = None,
-    code: str = "",
 ) -> None:
     """Write one mixture's answers for all splits, in eval mode and routed as in evaluation.
 
@@ -33,8 +32,6 @@ def export_gate(
         The setting that the weights have to be of.
     seed
         The seed that they have to be of.
-    code
-        Digest of the code, for the metadata (the workflow gives it).
     """
     import numpy as np
     import torch
@@ -46,7 +43,7 @@ def export_gate(
     from metann.mixture.build import Costs
     from metann.mixture.files import load_mixture
     from metann.mixture.inputs import Gate, write_gate
-    from metann.workflow.provenance import versions
+    from metann.workflow.provenance import stage_code, versions
 
     target = start_torch(device, threads)
     prepared = read_prepared(data)
@@ -65,7 +62,7 @@ def export_gate(
         "oracle": mixture.setting.gate.needs_labels,
         "normalisation": {"mean": header["mean"], "std": header["std"]},
         "versions": versions(),
-        "code": code,
+        "code": stage_code("export_gate", architectures=mixture.setting.architectures()),
     }
     table = Gate(
         samples.sample_id,

@@ -11,7 +11,6 @@ def train_mixture(
     output: Path,
     sources: dict[str, Path] | None = None,
     embeddings: dict[str, Path] | None = None,
-    code: str = "",
 ) -> None:
     """Train one mixture on the training images; each phase keeps its best validation epoch.
 
@@ -32,8 +31,6 @@ def train_mixture(
         Weights of the mixtures that a phase starts from, by the name that the setting gives them: --sources.attentive=...
     embeddings
         Weights of the networks whose features the regulariser sample_similarity compares: --embeddings.switch=...
-    code
-        Digest of the code, for the header (the workflow gives it).
     """
     import hashlib
     import json
@@ -51,13 +48,14 @@ def train_mixture(
     from metann.mixture.phases import MixtureTrainer
     from metann.training.images import LabelledImages
     from metann.training.loop import run_epochs
-    from metann.workflow.provenance import versions
+    from metann.workflow.provenance import stage_code, versions
 
     try:
         given = json.loads(setting) if setting.lstrip().startswith("{") else setting
     except json.JSONDecodeError as error:
         raise MetannError(f"the setting is not JSON ({error}); write a preset, or all keys of a setting as JSON") from None
     chosen = read_section(SettingSection, expand(given, {}), "setting")
+    code = stage_code("train_mixture", architectures=chosen.architectures())
     device = start_torch(chosen.training.device, chosen.training.threads)
     prepared = read_prepared(data)
     info, samples = prepared.info, prepared.samples
