@@ -15,6 +15,7 @@ MIXTURE_TABLES = (
     "choice",
     "methods",
     "comparisons",
+    "settings",
     "experts",
     "confusion",
     "history",
@@ -56,20 +57,18 @@ def named_weights(flag, files):
     ]
 
 
-def families_of(setting):
-    """Modules that build a setting's networks."""
-    built = {
-        part.architecture
-        for phase in range(len(setting.phases))
-        for part in (setting.experts, setting.phase(phase).gate)
-    }
-    if setting.match:
-        built |= {
-            setting.match.of.experts.architecture,
-            setting.match.of.gate.architecture,
-        }
-    architectures = registry.architectures()
-    return sorted({f"metann.networks.{architectures[name]}" for name in built})
+def architectures_of(setting):
+    """Architectures of which a setting is built, in any of its phases."""
+    phases = [setting.phase(number) for number in range(len(setting.phases))]
+    counted = [setting.match.of] if setting.match else []
+    built = [setting.experts, *(part.gate for part in phases)]
+    built += [part for other in counted for part in (other.experts, other.gate)]
+    return sorted({part.architecture for part in built})
+
+
+def mixture_code(stage, name):
+    """The digest of a stage that builds or reads a setting."""
+    return stage_code(stage, architectures=architectures_of(settings[name]))
 
 
 wildcard_constraints:
@@ -90,8 +89,8 @@ rule train_mixture:
         f"{MIXTURE}/train_mixture.tsv"
     threads: run.mixture.training.threads
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        mem_mb=grows(4000),
+        runtime=grows(240),
         gpu=lambda wildcards: gpus(settings[wildcards.setting].training),
     params:
         # Its name is in the output's path; a preset spelled out in full is the same setting.
@@ -104,9 +103,7 @@ rule train_mixture:
         ),
         data=lambda wildcards, input: folder(input.info),
         output=lambda wildcards, output: folder(output.weights),
-        code=lambda wildcards: code(
-            "train_mixture", *families_of(settings[wildcards.setting])
-        ),
+        code=lambda wildcards: mixture_code("train_mixture", wildcards.setting),
     message:
         "Train mixture {wildcards.setting}, seed {wildcards.seed}"
     shell:
@@ -126,15 +123,13 @@ rule export_gate:
         f"{MIXTURE}/export_gate.tsv"
     threads: run.mixture.training.threads
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        mem_mb=grows(4000),
+        runtime=grows(30),
         gpu=lambda wildcards: gpus(settings[wildcards.setting].training),
     params:
         device=lambda wildcards: settings[wildcards.setting].training.device,
         data=lambda wildcards, input: folder(input.info),
-        code=lambda wildcards: code(
-            "export_gate", *families_of(settings[wildcards.setting])
-        ),
+        code=lambda wildcards: mixture_code("export_gate", wildcards.setting),
     message:
         "Export the gate of mixture {wildcards.setting}, seed {wildcards.seed}"
     shell:
@@ -154,18 +149,18 @@ rule evaluate_mixture:
         f"{MIXTURE}/evaluation/evaluate_mixture.log",
     localrule: True
     resources:
-        mem_mb=lambda wildcards, attempt: 1500 * attempt,
-        runtime=lambda wildcards, attempt: 10 * attempt,
+        mem_mb=grows(1500),
+        runtime=grows(10),
     params:
         data=lambda wildcards, input: folder(input.info),
-        confidence=run.statistics.confidence,
+        statistics=flags("statistics", run.statistics),
         output=lambda wildcards, output: folder(output.run),
-        code=code("evaluate_mixture"),
+        code=stage_code("evaluate_mixture"),
     message:
         "Evaluate mixture {wildcards.setting}, seed {wildcards.seed}"
     shell:
         "metann evaluate-mixture --gate={input.gate:q} --history={input.history:q} --data={params.data:q}"
-        " --confidence={params.confidence} --output={params.output:q} --code={params.code} > {log:q} 2>&1"
+        " {params.statistics:q} --output={params.output:q} > {log:q} 2>&1"
 
 
 rule collect_mixture:
@@ -186,29 +181,30 @@ rule collect_mixture:
             labels={"what": "summary of the mixtures"},
         ),
         tables=expand(
-            f"{RESULTS}/tables/mixture_{{table}}.parquet", table=MIXTURE_TABLES
+            table("mixture_{name}"), name=MIXTURE_TABLES
         ),
     log:
         f"{RESULTS}/mixture/collect_mixture.log",
     localrule: True
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 20 * attempt,
+        mem_mb=grows(2000),
+        runtime=grows(20),
     params:
         evaluations=lambda wildcards, input: [
             f"--evaluations={folder(path)}" for path in input.evaluations
         ],
         run=lambda wildcards, output: folder(output.summary),
         figures=[f"--figures={figure}" for figure in run.mixture.figures],
-        confidence=run.statistics.confidence,
-        code=code("collect_mixture"),
+        statistics=flags("statistics", run.statistics),
+        code=stage_code("collect_mixture", figures=run.mixture.figures),
     message:
         "Summarise the mixtures of {RESULTS}"
     shell:
         "metann collect-mixture {params.evaluations:q} --run={params.run:q} {params.figures:q}"
-        " --confidence={params.confidence} --output={output.summary:q} --code={params.code} > {log:q} 2>&1"
+        " {params.statistics:q} --output={output.summary:q} > {log:q} 2>&1"
 
 
 rule mixture:
     input:
         rules.collect_mixture.output.summary,
+        figures("mixture"),

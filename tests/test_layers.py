@@ -11,21 +11,22 @@ from metann.workflow.provenance import import_closure
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "metann"
-FAMILIES = ("mnn", "cascade")
+FAMILIES = ("mnn", "cascade", "mixture")
 # Lowest first. A name is a folder or a module of metann/; what stands behind it are folders of its own floor that it may use too.
 FLOORS: list[dict[str, tuple[str, ...]]] = [
     {"__init__": (), "errors": (), "seeds": (), "files": (), "registry": (), "thresholds": (), "layout": (), "function_call": ()},
     {"config": (), "cost": (), "statistics": (), "networks": (), "compute": ()},
     {"tables": (), "weights": (), "figures": ()},
     {"data": (), "datasets": ("data",), "training": (), "report": (), "workflow": (), "plan": ("training",)},
-    {family: () for family in FAMILIES},
+    dict.fromkeys(FAMILIES, ()),
     {"model": ()},
     {"stages": ()},
-    {"cli": (), "__main__": ()},
+    {"cli": (), "__main__": ("cli",)},
 ]
 GROUND = set(FLOORS[0])
 TORCH_FREE = ("inputs", "evaluation", "choice", "summary")
-LAZY = {"torch", "torchvision", "scipy", "matplotlib", "pandas"}
+# Slow to import, or perhaps not installed.
+LAZY = {"torch", "torchvision", "scipy", "matplotlib", "seaborn", "pandas", "sklearn", "pynvml"}
 
 
 def room_of(module: str) -> str:

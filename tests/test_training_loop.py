@@ -90,6 +90,7 @@ def test_a_stopped_run_goes_on_and_ends_alike(tmp_path: Path, after: int, capsys
     assert f"resuming after epoch {after}\n" in capsys.readouterr().out
     assert torch.equal(resumed.place_D, whole.place_D)
     assert len(resumed.places) == 5 - after, "no epoch is trained again"
+    (tmp_path / "killed" / "training.csv").unlink()
     again = Walk(worth, start=99.0)
     assert timeless(walk(again, tmp_path / "killed")) == expected
     assert torch.equal(again.place_D, whole.place_D)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metann.data.raw import RawDataset, folder_of
+from metann.datasets._pictures import read_pictures
 from metann.errors import MetannError, one_of
 from metann.tables.samples import SPLITS
 
@@ -86,8 +87,6 @@ def load(settings: "DataSection") -> RawDataset:
         MetannError: the folders are not of the layout above, a class has no training images, or images cannot be read
             (the first of them by name).
     """
-    from metann.datasets._pictures import read_pictures
-
     splits = _class_folders(settings)
     names = tuple(splits["train"])
     files = {(split, name): _images(folder) for split, classes in splits.items() for name, folder in classes.items()}

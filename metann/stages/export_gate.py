@@ -45,7 +45,8 @@ def export_gate(
     from metann.mixture.answers import answer, macs_of
     from metann.mixture.build import Costs
     from metann.mixture.files import load_mixture
-    from metann.mixture.inputs import Gate, write_gate
+    from metann.tables.probabilities import write_gate
+    from metann.tables.samples import Gate
     from metann.workflow.provenance import versions
 
     target = start_torch(device, threads)

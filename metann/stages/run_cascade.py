@@ -31,7 +31,6 @@ def run_cascade(
     probabilities: list[Path] | None = None,
     seed: int = 0,
     when_done: str | None = None,
-    code: str = "",
 ) -> None:
     """Run a cascade, or a single network, on a stream of images and report accuracy, use, latency and energy.
 
@@ -74,8 +73,6 @@ def run_cascade(
         Of the networks, for the record.
     when_done
         Shell command to run at the end, also after an error; METANN_STATUS is 'done' or 'failed', METANN_REPORT the report.
-    code
-        Digest of the code, for the metadata (the workflow gives it).
     """
     import os
     import subprocess
@@ -95,6 +92,7 @@ def run_cascade(
 def _run(*, data: Path, output: Path, split: str, limit: int | None, batch_size: int, device: str, threads: int, **how: Any) -> None:
     import numpy as np
 
+    from metann.cascade.inputs import read_tables
     from metann.cascade.record import describe, measure, page
     from metann.cascade.workload import TURNS, build_workload, turned
     from metann.compute.process import start_torch
@@ -103,6 +101,7 @@ def _run(*, data: Path, output: Path, split: str, limit: int | None, batch_size:
     from metann.errors import MetannError
     from metann.files import write_json, write_text
     from metann.tables.frames import write_frame
+    from metann.workflow.provenance import stage_code
 
     if batch_size < 1 or (limit is not None and limit < 1):
         raise MetannError(f"batch size {batch_size}, limit {limit}: both must be at least 1")
@@ -143,11 +142,17 @@ def _run(*, data: Path, output: Path, split: str, limit: int | None, batch_size:
     } | {f"score_{number}": answers["score"][:, number] for number in range(len(chain.stages))}
     macs = [stage.macs for stage in chain.stages]
     report = measure(record, macs, prepared.info.class_names, vars(energy), batch_size)
-    report |= describe(chain, work, split, str(target), how["seed"]) | compare_with_tables(
-        how["probabilities"], chain, record, prepared.samples
-    )
+    tables = None
+    if how["probabilities"]:
+        names = [stage.name for stage in chain.stages]
+        tables = read_tables(how["probabilities"], names, how["seed"], "the comparison with tables needs", prepared.samples)
+    report |= describe(chain, work, split, str(target), how["seed"]) | compare_with_tables(tables, chain, record)
     metadata = {key: report[key] for key in ("networks", "thresholds", "score", "postcheck", "device", "batch_size", "split")}
-    metadata |= {"dataset": prepared.info.name, "digest": prepared.info.digest, "code": how["code"]}
+    metadata |= {
+        "dataset": prepared.info.name,
+        "digest": prepared.info.digest,
+        "code": stage_code("run_cascade", architectures={member.header["architecture"] for member in chain.stages}),
+    }
     write_frame(output / "record.parquet", record, "cascade_record", metadata)
     write_json(output / "report.json", report)
     write_text(output / "report.md", page(report))

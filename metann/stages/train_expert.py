@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from metann.config.run import ExpertSection
+from metann.config.mnn import ExpertSection
 
 
 def train_expert(
@@ -16,7 +16,6 @@ def train_expert(
     seed: int,
     output: Path,
     selection: Path | None = None,
-    code: str = "",
 ) -> None:
     """Train the experts of the given classes on the images whose probability for the class reaches the dataset threshold.
 
@@ -44,8 +43,6 @@ def train_expert(
         Folder of this dataset threshold.
     selection
         Out-of-fold probabilities of the training images; without it the switch's own choose (as published).
-    code
-        Digest of the code, for the headers (the workflow gives it).
     """
     from metann.compute.process import start_torch
     from metann.cost.macs import count_macs
@@ -53,14 +50,13 @@ def train_expert(
     from metann.errors import MetannError
     from metann.files import write_json
     from metann.mnn.experts import Lesson, train_one
-    from metann.tables.join import align
+    from metann.tables.join import check_seed, joined
     from metann.tables.probabilities import ExpertProbabilities, read_probabilities, write_expert_probabilities
-    from metann.tables.sealed import CURE
     from metann.thresholds import parse_threshold
     from metann.training.classifier import COLUMNS
     from metann.training.history import write_history
-    from metann.weights.files import load_weights, save_weights
-    from metann.workflow.provenance import versions
+    from metann.weights.files import load_weights, read_header, save_weights
+    from metann.workflow.provenance import stage_code, versions
 
     dataset_threshold = parse_threshold(dataset_threshold)
     device = start_torch(expert.device, expert.threads)
@@ -69,18 +65,17 @@ def train_expert(
     if strange := [c for c in classes if not 0 <= c < len(info.class_names)]:
         raise MetannError(f"class {strange[0]} is not in 0 .. {len(info.class_names) - 1}, the classes of {info.name}")
     table = read_probabilities(probabilities)
-    p_NK = table.p_NK[align(samples, table, data / "samples.parquet", probabilities)]
+    p_NK = joined(samples, table).p_NK
     of_switch = {"class_names": list(info.class_names), "digest": info.digest, "seed": seed}
     if "network" in table.metadata:
         of_switch["network"] = table.metadata["network"]
-    if table.metadata.get("seed", seed) != seed:
-        raise MetannError(f"{probabilities} is of seed {table.metadata['seed']}, not {seed}; {CURE}")
+    check_seed(table, seed)
     chosen_by_NK = p_NK[samples.rows("train")]
     if selection is not None:
-        unseen = read_probabilities(selection)
-        chosen_by_NK = unseen.p_NK[align(samples.select("train"), unseen, data / "samples.parquet", selection)]
+        chosen_by_NK = joined(samples.select("train"), read_probabilities(selection)).p_NK
+    code = stage_code("train_expert", architectures=[read_header(switch)["architecture"]])
     lesson = Lesson(prepared, p_NK, chosen_by_NK, dataset_threshold, expert, seed, device, code)
-    settings = expert.model_dump(mode="json", exclude={"classes_per_job"})
+    settings = expert.model_dump(mode="json")
 
     for c in classes:
         folder = output / f"class_{c}"

@@ -3,7 +3,6 @@
 Not a dataset: a network whose images nobody here has seen.
 """
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,12 +12,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from metann.errors import MetannError, unknown
-from metann.tables.probabilities import SPLITS, Probabilities, digest_of, one_line, read_probabilities
+from metann.tables.checks import TOLERANCE, are_distributions
+from metann.tables.columns import is_number
+from metann.tables.probabilities import digest_of, one_line, read_probabilities
+from metann.tables.samples import SPLITS, Probabilities
 
 if TYPE_CHECKING:
     from metann.config.network import NetworkSection
 
-_OPTIONAL = ("label", "split", "sample_id", "log_partition")
+_COLUMNS = {column.field: column for column in Probabilities.COLUMNS}
+_OPTIONAL = [column for column in Probabilities.COLUMNS if not column.several]
 
 
 def read_foreign(network: "NetworkSection") -> Probabilities:
@@ -46,13 +49,14 @@ def read_foreign(network: "NetworkSection") -> Probabilities:
     labels_N = columns.get("label") if network.labels is None else _load(network.labels)
     if labels_N is None:
         raise MetannError(f"{path} has no true classes; add a column 'label', or give 'labels': an .npy file with one per row")
-    labels_N = _whole(labels_N, n, k, f"{network.labels or path}: label").astype(np.int16)
-    ids_N = _whole(columns.get("sample_id", np.arange(n)), n, 2**31, f"{path}: sample_id").astype(np.int32)
+    labels_N = _whole(labels_N, n, k, f"{network.labels or path}: label").astype(_COLUMNS["label"].dtype)
+    ids_N = _whole(columns.get("sample_id", np.arange(n)), n, 2**31, f"{path}: sample_id").astype(_COLUMNS["sample_id"].dtype)
     if len(np.unique(ids_N)) != n:
         raise MetannError(f"{path}: sample_id repeats; ids are unique over all splits, number the images anew")
     metadata = {"dataset": "imported", "digest": digest_of(labels_N), "class_names": [f"c{c}" for c in range(k)]}
-    log_partition = columns.get("log_partition", np.zeros(n)).astype(np.float32)
-    return Probabilities(ids_N, _splits(columns.get("split"), n, network), labels_N, metadata, p_NK=p_NK, log_partition=log_partition)
+    log_partition = columns.get("log_partition", np.zeros(n)).astype(_COLUMNS["log_partition"].dtype)
+    split_N = _splits(columns.get("split"), n, network)
+    return Probabilities(ids_N, split_N, labels_N, metadata, p_NK=p_NK, log_partition=log_partition, file=path)
 
 
 def rename(table: Probabilities, name: str, network: "NetworkSection", **facts: object) -> Probabilities:
@@ -95,19 +99,17 @@ def _columns(path: Path) -> dict[str, np.ndarray]:
         raise MetannError(f"no file {path}; check the path of probabilities") from None
     except (OSError, pa.ArrowException) as error:
         raise MetannError(f"{path} is not a whole Parquet file ({str(error).splitlines()[0]}); save it again") from None
-    k = sum(re.fullmatch(r"p_\d+", name) is not None for name in arrow.column_names)
-    classes = [f"p_{c}" for c in range(k)]
-    if not k or not set(classes) <= set(arrow.column_names):
-        raise MetannError(f"{path}: columns {one_line(arrow.column_names)} are not p_0 .. p_K-1; rename them")
-    for name in (*classes, *_OPTIONAL):
-        if name in arrow.column_names:
-            column = arrow.column(name)
-            number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
-            if column.null_count or not (number or name == "split"):
-                raise MetannError(
-                    f"{path}: column {name!r} is {column.type} with {column.null_count} nulls; numbers without gaps are needed"
-                )
-    found = {name: arrow.column(name).to_numpy() for name in _OPTIONAL if name in arrow.column_names}
+    wanted = _COLUMNS["p_NK"]
+    classes = wanted.names_in(arrow.column_names)
+    if not classes:
+        raise MetannError(f"{path}: columns {one_line(arrow.column_names)} are not {wanted.text}; rename them")
+    optional = [column for column in _OPTIONAL if column.name in arrow.column_names]
+    texts = [column.name for column in optional if column.dtype is str]
+    for name in (*classes, *(column.name for column in optional)):
+        column = arrow.column(name)
+        if column.null_count or not (is_number(column.type) or name in texts):
+            raise MetannError(f"{path}: column {name!r} is {column.type} with {column.null_count} nulls; numbers without gaps are needed")
+    found = {column.field: arrow.column(column.name).to_numpy() for column in optional}
     return found | {"p_NK": np.stack([arrow.column(name).to_numpy() for name in classes], axis=1)}
 
 
@@ -144,10 +146,8 @@ def _checked_rows(p_NK: np.ndarray, path: Path) -> np.ndarray:
     gaps_N = np.isnan(p_NK).any(axis=1)
     if gaps_N.any():
         raise MetannError(f"{path}: row {int(np.argmax(gaps_N))} holds NaN; every probability must be a number")
-    with np.errstate(invalid="ignore"):
-        sums_N = p_NK.sum(axis=1, dtype=np.float64)
     half = p_NK.dtype == np.float16
-    good_N = (np.abs(sums_N - 1) <= (5e-3 if half else 1e-4)) & (p_NK >= 0).all(axis=1)
+    good_N, sums_N = are_distributions(p_NK, 5e-3 if half else TOLERANCE)
     if not good_N.all():
         row = int(np.argmin(good_N))
         raise MetannError(
