@@ -165,8 +165,13 @@ def _check_together(setting: SettingSection) -> None:
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Keys of both, those of `above` first; mappings within are merged too, and None there clears what stands below."""
+    """Keys of both, those of `above` first; mappings within are merged too, and None there clears what stands below.
+
+    Another architecture does not take over the settings of the one below.
+    """
     out = dict(below)
+    if above.get("architecture", out.get("architecture")) != out.get("architecture"):
+        out.pop("settings", None)
     for key, value in above.items():
         inner = out.get(key)
         out[key] = merged(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value

@@ -58,7 +58,8 @@ def z(logits_BE: Tensor) -> Tensor:
 
 def entropy(gate_BE: Tensor) -> Tensor:
     """Mean over images of -sum_e p_e ln p_e, in nats: how undecided the gate is; 0 ln 0 = 0."""
-    return torch.special.entr(gate_BE).sum(dim=1).mean()
+    # clamped, because the slope of p ln p at 0 is infinite
+    return -(gate_BE * gate_BE.clamp_min(torch.finfo(gate_BE.dtype).tiny).log()).sum(dim=1).mean()
 
 
 def sample_similarity(gate_BE: Tensor, distances_BB: Tensor) -> Tensor:
