@@ -118,7 +118,7 @@ def _difference(row: Any, accuracy: bool) -> str:
 
     if not np.isfinite(row["low"]):
         return number(row["gain"])
-    return f"{number(row['difference'])} ({number(row['low'])} to {number(row['high'])})"
+    return f"{number(row['gain'])} ({number(row['low'])} to {number(row['high'])})"
 
 
 def _word(row: Any) -> str:
