@@ -15,6 +15,7 @@ MIXTURE_TABLES = (
     "choice",
     "methods",
     "comparisons",
+    "settings",
     "experts",
     "confusion",
     "history",
@@ -57,9 +58,18 @@ def named_weights(flag, files):
     ]
 
 
-def mixture_code(stage, setting):
-    """The digest of a stage that builds a setting's networks."""
-    return stage_code(stage, architectures=settings[setting].architectures())
+def architectures_of(setting):
+    """Architectures of which a setting is built, in any of its phases."""
+    phases = [setting.phase(number) for number in range(len(setting.phases))]
+    counted = [setting.match.of] if setting.match else []
+    built = [setting.experts, *(part.gate for part in phases)]
+    built += [part for other in counted for part in (other.experts, other.gate)]
+    return sorted({part.architecture for part in built})
+
+
+def mixture_code(stage, name):
+    """The digest of a stage that builds or reads a setting."""
+    return stage_code(stage, architectures=architectures_of(settings[name]))
 
 
 wildcard_constraints:
@@ -144,14 +154,14 @@ rule evaluate_mixture:
         runtime=grows(10),
     params:
         data=lambda wildcards, input: folder(input.info),
-        confidence=run.statistics.confidence,
+        statistics=flags("statistics", run.statistics),
         output=lambda wildcards, output: folder(output.run),
         code=stage_code("evaluate_mixture"),
     message:
         "Evaluate mixture {wildcards.setting}, seed {wildcards.seed}"
     shell:
         "metann evaluate-mixture --gate={input.gate:q} --history={input.history:q} --data={params.data:q}"
-        " --confidence={params.confidence} --output={params.output:q} --code={params.code} > {log:q} 2>&1"
+        " {params.statistics:q} --output={params.output:q} > {log:q} 2>&1"
 
 
 rule collect_mixture:
@@ -171,7 +181,9 @@ rule collect_mixture:
             category="Results",
             labels={"what": "summary of the mixtures"},
         ),
-        tables=[table(f"mixture_{name}") for name in MIXTURE_TABLES],
+        tables=expand(
+            table("mixture_{name}"), name=MIXTURE_TABLES
+        ),
     log:
         f"{RESULTS}/mixture/collect_mixture.log",
     localrule: True
@@ -184,13 +196,13 @@ rule collect_mixture:
         ],
         run=lambda wildcards, output: folder(output.summary),
         figures=[f"--figures={figure}" for figure in run.mixture.figures],
-        confidence=run.statistics.confidence,
+        statistics=flags("statistics", run.statistics),
         code=stage_code("collect_mixture", figures=run.mixture.figures),
     message:
         "Summarise the mixtures of {RESULTS}"
     shell:
         "metann collect-mixture {params.evaluations:q} --run={params.run:q} {params.figures:q}"
-        " --confidence={params.confidence} --output={output.summary:q} --code={params.code} > {log:q} 2>&1"
+        " {params.statistics:q} --output={output.summary:q} > {log:q} 2>&1"
 
 
 rule mixture:

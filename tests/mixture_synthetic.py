@@ -8,11 +8,10 @@ import numpy as np
 from metann.config.data import DataSection
 from metann.data.prepared import write_prepared
 from metann.data.raw import RawDataset
-from metann.mixture.inputs import Gate, write_gate
 from metann.stages.collect_mixture import collect_mixture
 from metann.stages.evaluate_mixture import evaluate_mixture
-from metann.tables.probabilities import write_probabilities
-from metann.tables.samples import Probabilities
+from metann.tables.probabilities import write_gate, write_probabilities
+from metann.tables.samples import Gate, Probabilities
 
 EXPERT_MACS, GATE_MACS = 2e5, 1e6
 KINDS = ("specialised", "collapsed", "uniform", "noisy")

@@ -5,53 +5,17 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy import stats
 
 from metann.errors import MetannError
-from metann.mixture.choice import check_runs, choose, compare_accuracy, indistinguishable, settings_of
+from metann.mixture.choice import check_runs, choose, compare_accuracy, indistinguishable, settings, settings_of
 from metann.mixture.comparisons import choice_frame, comparisons_frame, methods_frame
 from metann.mixture.contrasts import confounds, contrasts, values_of
 from metann.mixture.controls import COLUMNS, check_all, control_roles, parse_roles
-from metann.mixture.evidence import evidence
+from metann.report.overview import COLUMNS as COLUMNS_OF_FAMILIES
+from metann.report.overview import meet
 from metann.statistics.paired import compare_paired
-
-values = st.lists(st.floats(-0.2, 0.2, allow_nan=False), min_size=2, max_size=8)
-
-
-@given(values)
-def test_evidence_over_seeds_against_scipy(differences) -> None:
-    found = evidence(np.array(differences))
-    assert found.difference == pytest.approx(np.mean(differences), abs=1e-12)
-    deviation = np.std(differences, ddof=1)
-    half = stats.t.ppf(0.975, len(differences) - 1) * deviation / np.sqrt(len(differences))
-    assert (found.low, found.high) == pytest.approx((found.difference - half, found.difference + half), abs=1e-12)
-    signs = itertools.product([-1, 1], repeat=len(differences))
-    total, bound = abs(sum(differences)), 1e-12 * sum(map(abs, differences))
-    p = np.mean([abs(np.dot(pattern, differences)) >= total - bound for pattern in signs])
-    assert (found.p, found.floor) == (pytest.approx(p), 2 ** (1 - len(differences)))
-    agrees = found.floor > 0.05 or found.p <= 0.05
-    assert found.sign == (0 if found.low <= 0 <= found.high or not agrees else 1 if found.low > 0 else -1)
-    assert evidence(-np.array(differences)).sign == -found.sign
-
-
-def test_evidence_of_one_seed() -> None:
-    generator = np.random.default_rng(1)
-    a, b = generator.random(500) < 0.6, generator.random(500) < 0.9
-    found, pairs = evidence(np.array([b.mean() - a.mean()]), (a, b)), compare_paired(a, b)
-    assert (found.difference, found.low, found.high, found.p) == (pairs.gain, pairs.low, pairs.high, pairs.p)
-    assert (found.sign, found.seeds, found.floor) == (1, 1, 0)
-    alone = evidence(np.array([0.4]))
-    assert (alone.difference, alone.sign) == (0.4, 0)
-    assert np.isnan([alone.low, alone.high, alone.p]).all()
-
-
-def test_six_seeds_need_the_exact_test_too() -> None:
-    # the interval leaves 0 out, but one seed of six points the other way often enough
-    found = evidence(np.array([1.0, 1.0, 1.0, 1.0, 1.0, -0.1]))
-    assert found.low > 0
-    assert (found.p > 0.05, found.sign) == (True, 0)
+from metann.statistics.verdict import verdict_of_counts
 
 
 def runs_of(settings: dict[str, dict], seeds=(0, 1, 2), splits=("val", "test")) -> pd.DataFrame:
@@ -126,7 +90,17 @@ def test_indistinguishable_settings() -> None:
     right = right_of(runs)
     assert indistinguishable(right, "good", settings_of(runs), [0, 1, 2], "test", 0.95) == ["equal", "cheap"]
     found = compare_accuracy(right, "clean", "good", [0, 1, 2], "test", 0.95)
-    assert (found.sign, found.difference) == (1, pytest.approx(0.2))
+    assert (found.word, found.gain) == ("gain", pytest.approx(0.2))
+
+
+@pytest.mark.parametrize("seeds", [[0], [0, 1, 2], list(range(7))])
+def test_accuracies_are_judged_by_the_one_rule(seeds: list[int]) -> None:
+    generator = np.random.default_rng(len(seeds))
+    right = {(name, seed, "test"): generator.random(400) < share for name, share in (("a", 0.7), ("b", 0.75)) for seed in seeds}
+    pairs = [compare_paired(right["a", seed, "test"], right["b", seed, "test"], 0.9) for seed in seeds]
+    expected = verdict_of_counts([c.n for c in pairs], [c.fixed for c in pairs], [c.broken for c in pairs], 0.9)
+    assert compare_accuracy(right, "a", "b", seeds, "test", 0.9) == expected
+    assert expected.gain == pytest.approx(np.mean([c.gain for c in pairs]))
 
 
 @pytest.mark.parametrize(
@@ -202,14 +176,25 @@ def test_comparisons_say_who_beats_whom() -> None:
     options = {name: {"gate": {"kind": "mlp"}} for name in SETTINGS} | {"cheap": {"gate": {"kind": "attention"}}}
     frame = comparisons_frame(runs, controls_of(), right, options, choice_frame(runs, right, 0.95), 0.95)
     row = frame[(frame["kind"] == "control") & (frame["first"] == "wide") & (frame["second"] == "equal")].iloc[0]
-    assert (row["role"], row["sign"], row["difference"]) == ("same_parameters", 1, pytest.approx(0.051))
+    assert (row["role"], row["word"], row["gain"]) == ("same_parameters", "gain", pytest.approx(0.051))
     row = frame[(frame["kind"] == "control") & (frame["first"] == "single") & (frame["second"] == "cleaner")].iloc[0]
-    assert row["sign"] == -1
+    assert row["word"] == "loss"
     assert "oracle" not in set(frame["first"]) | set(frame["second"])
     pairs = frame[frame["kind"] == "contrast"]
     assert set(pairs["group"]) == {"gate"}
     assert set(pairs["quantity"]) == {"accuracy", "mutual_information", "conditional_entropy"}
     assert len(pairs) == 3 * 5  # cheap against the five other mixtures
+
+
+def test_runs_and_controls_meet_the_other_families() -> None:
+    runs = runs_of(SETTINGS)
+    runs[["correct", "low", "high"]] = 80, 0.7, 0.9
+    frame = settings(runs, controls_of(), choose(runs, right_of(runs)))
+    assert set(COLUMNS_OF_FAMILIES) == set(frame.columns)
+    assert len(meet([frame], [])) == len(runs) + 6
+    roles = frame.drop_duplicates("setting").set_index("setting")["role"]
+    assert roles[["single", "oracle", "good", "wide"]].tolist() == ["control", "control", "setting", "control"]
+    assert set(frame.loc[frame["chosen"], "setting"]) == {"equal"}
 
 
 def test_contrasts_differ_in_one_group() -> None:

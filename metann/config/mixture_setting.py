@@ -197,7 +197,7 @@ def expand(given: Any, common: Mapping[str, Any]) -> dict[str, Any]:
     """
     if isinstance(given, str):
         word, *more = [part.strip() for part in given.split("+")]
-        known = {name: ("weight",) for name in registry.functions("mixture/regularisers.py")}
+        known = dict.fromkeys(registry.functions("mixture/regularisers.py"), ("weight",))
         calls = [read_call(part, "regulariser", known, "metann/mixture/regularisers.py") for part in more]
         name = "_".join([word, *(f"{called}_{numbers[0]:g}" for called, numbers in calls)])
         given = {"preset": word, "name": name}

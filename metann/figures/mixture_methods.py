@@ -38,8 +38,8 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
         axes.set_xlabel(label)
         axes.set_xlim(0, None)
     gated = runs[(runs["split"] == "test") & (runs["experts"] > 1)]
-    for most in sorted(set(gated["most_information"].round(6))):
-        panels[1].axvline(most, color=GREY, linestyle="--", linewidth=1, zorder=1)
+    for name, most in gated.groupby("setting")["most_information"].first().items():
+        panels[1].plot([most] * 2, names.index(name) + np.array([-0.5, 0.5]), color=GREY, linestyle="--", linewidth=1, zorder=1)
     panels[0].set_yticks(range(len(names)), [short(name) for name in names])
     for tick, name in zip(panels[0].get_yticklabels(), names, strict=True):
         tick.set_color(BLACK if roles[name] == "mixture" else GREY)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from metann.errors import MetannError
-from metann.mixture.evidence import Evidence, evidence
+from metann.statistics.verdict import Verdict, verdict_of_counts
 
 Right = Mapping[tuple[str, int, str], np.ndarray]
 """(setting or control, seed, split) -> (N,) bool, whether each image is right; the same images in the same order for all."""
@@ -30,6 +30,7 @@ QUANTITIES = (
     "macs",
     "parameters",
 )
+_MEETING = ("setting", "seed", "split", "n", "correct", "accuracy", "low", "high", "macs")
 ROLES = {
     "lowest_error": "the lowest error",
     "cheapest_equal": "the cheapest that validation cannot tell from it",
@@ -55,11 +56,12 @@ def seed_values(frame: pd.DataFrame, name: str, split: str, quantity: str, by: s
     return mine[quantity].to_numpy(np.float64)
 
 
-def compare_accuracy(right: Right, first: str, second: str, seeds: list[int], split: str, confidence: float) -> Evidence:
-    """Accuracy of the second minus that of the first, seed by seed on the same images."""
+def compare_accuracy(right: Right, first: str, second: str, seeds: list[int], split: str, confidence: float) -> Verdict:
+    """Whether the second is right more often than the first, seed by seed on the same images."""
     pairs = [(right[first, seed, split], right[second, seed, split]) for seed in seeds]
-    gains = np.array([b.mean() - a.mean() for a, b in pairs])
-    return evidence(gains, pairs[0] if len(pairs) == 1 else None, confidence)
+    fixed = [int(np.count_nonzero(~a_N & b_N)) for a_N, b_N in pairs]
+    broken = [int(np.count_nonzero(a_N & ~b_N)) for a_N, b_N in pairs]
+    return verdict_of_counts([len(a_N) for a_N, _ in pairs], fixed, broken, confidence)
 
 
 def choose(runs: pd.DataFrame, right: Right, confidence: float = 0.95) -> pd.DataFrame:
@@ -76,7 +78,7 @@ def choose(runs: pd.DataFrame, right: Right, confidence: float = 0.95) -> pd.Dat
     columns = ["accuracy", "macs", "decomposition", "conditional_entropy"]
     val = runs[runs["split"] == "val"].groupby("setting")[columns].mean().loc[names]
     best = val.sort_values(["accuracy", "macs"], ascending=[False, True], kind="stable").index[0]
-    equal = [name for name in names if name == best or compare_accuracy(right, best, name, seeds, "val", confidence).sign >= 0]
+    equal = [name for name in names if name == best or compare_accuracy(right, best, name, seeds, "val", confidence).word != "loss"]
     cheapest = val.loc[equal].sort_values(["macs", "accuracy"], ascending=[True, False], kind="stable").index[0]
     if val.loc[best, "macs"] <= val.loc[cheapest, "macs"]:
         cheapest = best
@@ -88,7 +90,7 @@ def choose(runs: pd.DataFrame, right: Right, confidence: float = 0.95) -> pd.Dat
 
 def indistinguishable(right: Right, best: str, names: list[str], seeds: list[int], split: str, confidence: float) -> list[str]:
     """The other settings whose accuracy cannot be told from that of the best."""
-    return [name for name in names if name != best and compare_accuracy(right, best, name, seeds, split, confidence).sign == 0]
+    return [name for name in names if name != best and compare_accuracy(right, best, name, seeds, split, confidence).word == "no evidence"]
 
 
 def check_runs(runs: pd.DataFrame) -> list[int]:
@@ -107,3 +109,16 @@ def check_runs(runs: pd.DataFrame) -> list[int]:
                     what = f"no {split} images" if not found else f"{found} evaluations of {split} images"
                     raise MetannError(f"setting {setting!r}, seed {seed}: {what}; give every setting with every seed once")
     return seeds
+
+
+def settings(runs: pd.DataFrame, controls: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
+    """Every run and control as rows (validation and test) of the table in which families meet, see `metann.report.overview`.
+
+    A gate that looks at labels is a control there, like a dense network. Chosen is the method of the lowest error.
+    """
+    mine, beside = runs[runs["split"] != "train"], controls[controls["split"] != "train"]
+    usable, best = settings_of(runs), chosen.loc[chosen["role"] == "lowest_error", "setting"].iloc[0]
+    named = [mine, beside.rename(columns={"control": "setting"})] if len(beside) else [mine]
+    frame = pd.concat([part[list(_MEETING)] for part in named], ignore_index=True)
+    roles = np.where(frame["setting"].isin(usable), "setting", "control")
+    return frame.assign(family="mixture", role=roles, chosen=frame["setting"] == best)

@@ -10,11 +10,12 @@ import pandas as pd
 from metann.mixture.choice import QUANTITIES, Right, choose, compare_accuracy, indistinguishable, seed_values, settings_of
 from metann.mixture.contrasts import Contrast, contrasts
 from metann.mixture.controls import control_roles
-from metann.mixture.evidence import Evidence, evidence
 from metann.statistics.intervals import t_interval
+from metann.statistics.verdict import Verdict, verdict_over_seeds
 
 Options = Mapping[str, Mapping[str, Any]]
 _OF_CONTROLS = ("error", "loss", "macs", "parameters")
+_SAID = ("word", "gain", "low", "high", "p", "seeds")
 _OF_CONTRASTS = ("mutual_information", "conditional_entropy")
 
 
@@ -61,16 +62,19 @@ def comparisons_frame(
     'contrast': all settings that differ in one group of options, also in I(E;Y) and H(E|Y).
 
     Returns:
-        kind, role of the first, first, second, group, before, after, quantity, and the fields of `Evidence`.
+        kind, role of the first, first, second, group, before, after, quantity, the fields of `Verdict` (without n; of accuracies in
+        shares, else in bits) and its sentence, which is only for accuracies.
     """
     seeds, roles = seeds_of(runs), control_roles(runs, controls)
     rows: list[dict[str, Any]] = []
 
-    def accuracy(first: str, second: str) -> Evidence:
+    def accuracy(first: str, second: str) -> Verdict:
         return compare_accuracy(right, first, second, seeds, "test", confidence)
 
-    def add(kind: str, role: str, pair: Contrast, quantity: str, found: Evidence) -> None:
-        rows.append({"kind": kind, "role": role} | asdict(pair) | {"quantity": quantity} | asdict(found))
+    def add(kind: str, role: str, pair: Contrast, quantity: str, found: Verdict) -> None:
+        said = {name: getattr(found, name) for name in _SAID}
+        sentence = found.sentence if quantity == "accuracy" else ""
+        rows.append({"kind": kind, "role": role} | asdict(pair) | {"quantity": quantity} | said | {"sentence": sentence})
 
     for setting in dict.fromkeys(chosen["setting"]):
         for first, role in (roles | {name: "mixture" for name in settings_of(runs) if name != setting}).items():
@@ -80,6 +84,6 @@ def comparisons_frame(
         add("contrast", "mixture", pair, "accuracy", accuracy(pair.first, pair.second))
         for quantity in _OF_CONTRASTS:
             difference = seed_values(runs, pair.second, "test", quantity) - seed_values(runs, pair.first, "test", quantity)
-            add("contrast", "mixture", pair, quantity, evidence(difference, None, confidence))
-    columns = ["kind", "role", *Contrast.__dataclass_fields__, "quantity", *Evidence.__dataclass_fields__]
+            add("contrast", "mixture", pair, quantity, verdict_over_seeds(difference, confidence))
+    columns = ["kind", "role", *Contrast.__dataclass_fields__, "quantity", *_SAID, "sentence"]
     return pd.DataFrame(rows, columns=columns)

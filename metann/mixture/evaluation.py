@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from metann.mixture.attribution import attribute, within_reach
-from metann.mixture.inputs import Gate
 from metann.mixture.metrics import LEAST_SHARE, has_collapsed, most_information, specialisation
 from metann.registry import literal
 from metann.statistics.intervals import wilson_interval
+from metann.tables.samples import Gate
 
 MIXTURE = -1
 """Stands for the mixture where rows name an expert."""

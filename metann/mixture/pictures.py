@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from metann.mixture.inputs import Gate
 from metann.seeds import derive_seed
+from metann.tables.samples import Gate
 
 PER_EXPERT = 12
 LARGEST = 32

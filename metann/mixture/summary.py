@@ -10,7 +10,7 @@ from metann.figures._captions import caption
 from metann.mixture.choice import ROLES, settings_of
 from metann.mixture.controls import CONTROLS
 from metann.mixture.summary_tables import attribution_section, changes_section, methods_table, runs_table, value
-from metann.report.text import count, interval, macs, p_value, percent, points
+from metann.report.text import count, macs, percent
 
 _WORDS = """\
 - **method**: one setting of the configuration: experts, gate, routing, combination, loss, regularisers and phases. A **run** is a method \
@@ -37,7 +37,7 @@ def summarise(tables: Mapping[str, pd.DataFrame], metadata: Mapping[str, Any], f
     parts = [
         f"# {metadata['run']}: mixtures of experts on {metadata.get('dataset') or 'these images'}",
         _answer(tables, metadata),
-        _against_controls(tables["choice"], comparisons, confidence),
+        _against_controls(tables["choice"], comparisons),
         _collapsed(runs),
         "## All methods",
         methods_table(tables["methods"], runs, metadata),
@@ -80,7 +80,7 @@ def _answer(tables: Mapping[str, pd.DataFrame], metadata: Mapping[str, Any]) -> 
             f"The cheapest method that validation cannot tell from it is `{cheap['setting']}`: error {percent(cheap['error'])} at "
             f"{macs(cheap['macs'])} multiply-accumulates per image instead of {macs(best['macs'])}."
         )
-    lines.append(_same_or_not(best, clean, tables["comparisons"], confidence))
+    lines.append(_same_or_not(best, clean, tables["comparisons"]))
     return "\n\n".join([lines[0], " ".join(lines[1:])])
 
 
@@ -89,29 +89,23 @@ def _most(runs: pd.DataFrame, setting: str) -> float:
     return float(mine["most_information"].iloc[0])
 
 
-def _same_or_not(best: pd.Series, clean: pd.Series, comparisons: pd.DataFrame, confidence: float) -> str:
+def _same_or_not(best: pd.Series, clean: pd.Series, comparisons: pd.DataFrame) -> str:
     if best["setting"] == clean["setting"]:
         return "The same method has the lowest error and the cleanest decomposition."
     row = _row(comparisons, "choice", best["setting"], clean["setting"])
-    head = "No evidence that the cleanest decomposition costs accuracy" if row["sign"] == 0 else "A clean decomposition is not a low error"
-    return f"{head}: against the method of the lowest error it is {judged(row, confidence)}."
+    head = (
+        "A clean decomposition is not a low error"
+        if row["word"] == "loss"
+        else "Nothing shows that the cleanest decomposition costs accuracy"
+    )
+    return f"{head}; against the method of the lowest error there is {row['sentence']}."
 
 
 def _row(comparisons: pd.DataFrame, kind: str, first: str, second: str) -> pd.Series:
     return comparisons[(comparisons["kind"] == kind) & (comparisons["first"] == first) & (comparisons["second"] == second)].iloc[0]
 
 
-def judged(row: Any, confidence: float) -> str:
-    """'a gain: +0.41 points (95 % interval +0.10 to +0.72; ...)' of a row of comparisons about accuracy, with the test that says so."""
-    word = {1: "a gain", 0: "no evidence of a difference", -1: "a loss"}[int(row["sign"])]
-    if row["seeds"] > 1:
-        test = f"{int(row['seeds'])} seeds, sign-flip {p_value(row['p'])}, which cannot be below {row['floor']:.2g}"
-    else:
-        test = f"one seed, McNemar {p_value(row['p'])}"
-    return f"{word}, {points(row['difference'])} points of accuracy ({interval(row['low'], row['high'], confidence)}; {test})"
-
-
-def _against_controls(choice: pd.DataFrame, comparisons: pd.DataFrame, confidence: float) -> str:
+def _against_controls(choice: pd.DataFrame, comparisons: pd.DataFrame) -> str:
     """Whether the chosen methods beat what is simpler."""
     settings: dict[str, list[str]] = {}
     for row in choice.itertuples():
@@ -121,7 +115,7 @@ def _against_controls(choice: pd.DataFrame, comparisons: pd.DataFrame, confidenc
     for setting, roles in settings.items():
         mine = comparisons[(comparisons["kind"] == "control") & (comparisons["second"] == setting)]
         lines += [
-            f"- `{setting}` ({' and '.join(roles)}) against {CONTROLS[row['role']]} (`{row['first']}`): {judged(row, confidence)}."
+            f"- `{setting}` ({' and '.join(roles)}) against {CONTROLS[row['role']]} (`{row['first']}`): {row['sentence']}."
             for _, row in mine.iterrows()
         ]
     missing = [text for role, text in CONTROLS.items() if role not in set(comparisons.loc[comparisons["kind"] == "control", "role"])]

@@ -105,9 +105,10 @@ def changes_section(comparisons: pd.DataFrame, options: Mapping[str, Any], setti
         cells += [p_value(one["p"], bare=True), *(_difference(by.loc[key], False) for key in ("mutual_information", "conditional_entropy"))]
         rows.append(cells)
     header = ["methods", "what differs", "accuracy (points)", "evidence", "p", "I(E;Y) (bit)", "H(E|Y) (bit)"]
-    seeds = int(pairs["seeds"].iloc[0])
-    test = f"sign-flip p over {seeds} seeds, at least {pairs['floor'].iloc[0]:.2g}" if seeds > 1 else "McNemar p of one seed"
-    note = f"Test, second minus first, {100 * confidence:g} % intervals; {test}. {count(len(rows), 'pair')}; nothing is corrected for that."
+    note = (
+        f"Test, second minus first, {100 * confidence:g} % intervals; p is of the exact test that has to agree with the interval. "
+        f"{count(len(rows), 'pair')}; nothing is corrected for their number."
+    )
     return f"{text}\n\n{markdown_table(header, rows)}\n\n{note}"
 
 
@@ -116,12 +117,12 @@ def _difference(row: Any, accuracy: bool) -> str:
         return points(share) if accuracy else f"{share + 0.0:+.2f}".replace("-0.00", "+0.00")
 
     if not np.isfinite(row["low"]):
-        return number(row["difference"])
-    return f"{number(row['difference'])} ({number(row['low'])} to {number(row['high'])})"
+        return number(row["gain"])
+    return f"{number(row['gain'])} ({number(row['low'])} to {number(row['high'])})"
 
 
 def _word(row: Any) -> str:
-    return {1: "a gain", 0: "none", -1: "a loss"}[int(row["sign"])]
+    return {"gain": "a gain", "no evidence": "none", "loss": "a loss"}[row["word"]]
 
 
 def _confound_text(options: Mapping[str, Any], settings: Sequence[str]) -> str:

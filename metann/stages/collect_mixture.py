@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from metann.config.statistics import StatisticsSection
+
 TABLES = ("experts", "confusion", "history", "pictures")
 """Read from every evaluation and put together; the others are made here."""
 
@@ -14,8 +16,7 @@ def collect_mixture(
     controls: list[Path] | None = None,
     roles: list[str] | None = None,
     figures: list[str] | None = None,
-    confidence: float = 0.95,
-    code: str = "",
+    statistics: StatisticsSection = StatisticsSection(),
 ) -> None:
     """Write tables/mixture_{name}.parquet and the page: which method has the lowest error, which the cleanest decomposition, what
     they are worth against the controls, and which runs collapsed.
@@ -34,15 +35,14 @@ def collect_mixture(
         What each of these networks is, NETWORK:ROLE; roles are one_expert, gate_alone, same_parameters and same_active_macs.
     figures
         Names of figures that the page links to.
-    confidence
-        Of every interval.
-    code
-        Digest of the code, for the metadata (the workflow gives it).
+    statistics
+        Confidence of the intervals.
     """
     import pandas as pd
 
     from metann.errors import MetannError
     from metann.files import write_text
+    from metann.mixture.choice import settings
     from metann.mixture.comparisons import choice_frame, comparisons_frame, methods_frame, seeds_of
     from metann.mixture.controls import check_all, control_rows, controls_frame, parse_roles
     from metann.mixture.evaluation import alarm
@@ -50,23 +50,24 @@ def collect_mixture(
     from metann.mixture.summary import summarise
     from metann.tables.frames import read_frame, write_frame
     from metann.tables.join import align
+    from metann.workflow.provenance import stage_code
 
     if not evaluations:
         raise MetannError("no evaluation given; give the folders that evaluate-mixture wrote")
+    confidence = statistics.confidence
     parts = [read_frame(folder / "run.parquet", "mixture_run") for folder in evaluations]
     facts = {part.attrs["setting"]: part.attrs for part in parts}
     runs = pd.concat(parts, ignore_index=True)
-    reference_path = evaluations[0] / "answers.parquet"
-    reference, _ = read_answers(reference_path)
+    reference, _ = read_answers(evaluations[0] / "answers.parquet")
     right = {}
     for folder, part in zip(evaluations, parts, strict=True):
         images, right_N = read_answers(folder / "answers.parquet")
-        right_N = right_N[align(reference, images, reference_path, folder / "answers.parquet")]
+        right_N = right_N[align(reference, images)]
         for split in ("val", "test"):
             right[part.attrs["setting"], part.attrs["seed"], split] = right_N[reference.split == split]
     named, rows = parse_roles(roles or []), []
     for path in controls or []:
-        answers = read_control(path, reference, reference_path)
+        answers = read_control(path, reference)
         if answers.name not in named:
             raise MetannError(f"{path}: network {answers.name!r} has no role; give one, such as --roles={answers.name}:same_parameters")
         rows += control_rows(answers, named[answers.name], confidence)
@@ -78,6 +79,7 @@ def collect_mixture(
     options = {name: attrs.get("options") or {} for name, attrs in facts.items()}
     chosen = choice_frame(runs, right, confidence)
     tables = {"runs": runs, "controls": beside, "choice": chosen, "methods": methods_frame(runs, beside, confidence)}
+    tables["settings"] = settings(runs, beside, chosen)
     tables["comparisons"] = comparisons_frame(runs, beside, right, options, chosen, confidence)
     for name in TABLES:
         frames = [read_frame(folder / f"{name}.parquet", f"mixture_{name}") for folder in evaluations]
@@ -86,7 +88,10 @@ def collect_mixture(
     first = parts[0].attrs
     kept = {key: first.get(key) for key in ("dataset", "digest", "class_names")} | {"run": run.resolve().name, "seeds": seeds_of(runs)}
     kept |= {"confidence": confidence, "options": options, "class_sets": {name: attrs.get("class_sets") for name, attrs in facts.items()}}
-    kept |= {"architectures": {name: attrs.get("architecture") for name, attrs in facts.items()}, "code": code}
+    kept |= {
+        "architectures": {name: attrs.get("architecture") for name, attrs in facts.items()},
+        "code": stage_code("collect_mixture", figures=figures or ()),
+    }
     for name, frame in tables.items():
         write_frame(run / "tables" / f"mixture_{name}.parquet", frame, f"mixture_{name}", kept)
     text = summarise(tables, kept, figures or [])

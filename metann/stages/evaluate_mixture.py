@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+from metann.config.statistics import StatisticsSection
+
 
 def evaluate_mixture(
-    *, gate: Path, output: Path, history: Path | None = None, data: Path | None = None, confidence: float = 0.95, code: str = ""
+    *, gate: Path, output: Path, history: Path | None = None, data: Path | None = None, statistics: StatisticsSection = StatisticsSection()
 ) -> None:
     """Evaluate one mixture of one seed from its table of answers.
 
@@ -22,21 +24,21 @@ def evaluate_mixture(
         training.csv of train-mixture.
     data
         Folder made by prepare-data, for the pictures.
-    confidence
-        Of every interval.
-    code
-        Digest of the code, for the metadata (the workflow gives it).
+    statistics
+        Confidence of the intervals.
     """
     from metann.data.prepared import read_prepared
     from metann.errors import MetannError
     from metann.mixture.evaluation import alarm, as_columns, confusion_rows, expert_rows, run_rows
-    from metann.mixture.inputs import HISTORY, answers_columns, read_gate, read_history
+    from metann.mixture.inputs import HISTORY, answers_columns, read_history
     from metann.mixture.pictures import PICTURE, picture_rows
     from metann.tables.frames import write_frame
+    from metann.tables.probabilities import read_gate
+    from metann.workflow.provenance import stage_code
 
     table = read_gate(gate)
     facts = {"setting": table.metadata["setting"], "seed": int(table.metadata["seed"])}
-    rows = run_rows(table, confidence)
+    rows = run_rows(table, statistics.confidence)
     steps = read_history(history, table.experts) if history else {key: [] for key in HISTORY}
     pictures = []
     if data is not None:
@@ -55,7 +57,10 @@ def evaluate_mixture(
         "pictures": as_columns(pictures, PICTURE),
     }
     keys = ("dataset", "digest", "class_names", "setting", "preset", "seed", "parameters", "architecture", "class_sets", "options")
-    metadata = {key: table.metadata.get(key) for key in keys} | {"confidence": confidence, "code": code}
+    metadata = {key: table.metadata.get(key) for key in keys} | {
+        "confidence": statistics.confidence,
+        "code": stage_code("evaluate_mixture"),
+    }
     for name, columns in frames.items():
         write_frame(output / f"{name}.parquet", columns, f"mixture_{name}", metadata)
     for row in rows:

@@ -42,8 +42,9 @@ def export_gate(
     from metann.mixture.answers import answer, macs_of
     from metann.mixture.build import Costs
     from metann.mixture.files import load_mixture
-    from metann.mixture.inputs import Gate, write_gate
-    from metann.workflow.provenance import stage_code, versions
+    from metann.tables.probabilities import write_gate
+    from metann.tables.samples import Gate
+    from metann.workflow.provenance import versions
 
     target = start_torch(device, threads)
     prepared = read_prepared(data)
