@@ -58,18 +58,9 @@ def named_weights(flag, files):
     ]
 
 
-def architectures_of(setting):
-    """Architectures of which a setting is built, in any of its phases."""
-    phases = [setting.phase(number) for number in range(len(setting.phases))]
-    counted = [setting.match.of] if setting.match else []
-    built = [setting.experts, *(part.gate for part in phases)]
-    built += [part for other in counted for part in (other.experts, other.gate)]
-    return sorted({part.architecture for part in built})
-
-
 def mixture_code(stage, name):
-    """The digest of a stage that builds or reads a setting."""
-    return stage_code(stage, architectures=architectures_of(settings[name]))
+    """The digest of a stage that builds or reads a setting's networks."""
+    return stage_code(stage, architectures=settings[name].architectures())
 
 
 wildcard_constraints:
@@ -181,9 +172,7 @@ rule collect_mixture:
             category="Results",
             labels={"what": "summary of the mixtures"},
         ),
-        tables=expand(
-            table("mixture_{name}"), name=MIXTURE_TABLES
-        ),
+        tables=expand(table("mixture_{name}"), name=MIXTURE_TABLES),
     log:
         f"{RESULTS}/mixture/collect_mixture.log",
     localrule: True

@@ -38,9 +38,7 @@ def batch(n: int = 12, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
 
 def sets(n: int = 24, seed: int = 0) -> LabelledImages:
     generator = torch.Generator().manual_seed(seed)
-    return LabelledImages(
-        torch.randint(0, 256, (n, 1, 8, 8), generator=generator, dtype=torch.uint8), torch.arange(n) % 4
-    )
+    return LabelledImages(torch.randint(0, 256, (n, 1, 8, 8), generator=generator, dtype=torch.uint8), torch.arange(n) % 4)
 
 
 def trainer(text: object = "expectation", **more: object) -> MixtureTrainer:
@@ -106,7 +104,7 @@ def test_an_expert_with_one_image_trains() -> None:
     """Batch norm at one pixel refuses a batch of one."""
     made = mixture("top_1", compute="sparse", experts={"architecture": "small_cnn", "settings": {"width": 3, "depth": 4}})
     made.train()
-    pixels, labels = batch(3)
+    pixels, _ = batch(3)
     made.experts.some(pixels, torch.eye(3, dtype=torch.bool)).sum().backward()
     assert all(network.training for network in made.experts.networks)
 
@@ -124,7 +122,9 @@ def test_double_softmax_has_a_floor() -> None:
         assert math.log((math.e + classes - 1) / math.e) == pytest.approx(floor, abs=1e-4)
 
 
-@pytest.mark.parametrize(("init", "kind", "depends"), [("zero_all", "mlp", False), ("zero_last", "mlp", True), ("zero_all", "attention", True)])
+@pytest.mark.parametrize(
+    ("init", "kind", "depends"), [("zero_all", "mlp", False), ("zero_last", "mlp", True), ("zero_all", "attention", True)]
+)
 def test_a_gate_of_zeros(init: str, kind: str, depends: bool) -> None:
     """(g): a deep plain gate of zeros learns its last bias alone; attention still sees the experts' features (before the ReLU)."""
     networks = {"architecture": "mnist_expert", "settings": {}}
@@ -224,7 +224,9 @@ def test_experts_may_be_few_or_one(text: str) -> None:
     torch.testing.assert_close(answer.log_gate_NE.softmax(dim=1), torch.ones(12, 1))
 
 
-@pytest.mark.parametrize("text", [*PRESETS, "top_2 + load(0.1)", "expectation + sample_similarity(0.5) + z(0.001) + entropy(0.01) + switch(0.1)"])
+@pytest.mark.parametrize(
+    "text", [*PRESETS, "top_2 + load(0.1)", "expectation + sample_similarity(0.5) + z(0.001) + entropy(0.01) + switch(0.1)"]
+)
 def test_every_published_variant_trains(text: str) -> None:
     """One epoch of every phase: losses are finite, what learns moves, what is frozen stays bit for bit, usage is a distribution."""
     more = {"noise": "learned"} if "load" in text else {}

@@ -25,7 +25,9 @@ class MixtureSection(Section):
     """The same for the gate."""
     training: MixtureTraining = MixtureTraining()
     """The same for the training."""
-    settings: tuple[SettingSection, ...] = Field(default=("expectation", "expectation + importance(0.2)"), min_length=1, validate_default=True)
+    settings: tuple[SettingSection, ...] = Field(
+        default=("expectation", "expectation + importance(0.2)"), min_length=1, validate_default=True
+    )
     """Presets, presets with regularisers, or keys over presets."""
     controls: tuple[Control, ...] = ("one_expert", "gate_alone", "same_parameters", "same_active_macs")
     """Dense networks that are trained in the same way: an expert, the gate's network as a classifier, and two whose width is found
@@ -67,7 +69,9 @@ class MixtureSection(Section):
 
     def _check_source(self, setting: SettingSection, source: str, names: list[str]) -> None:
         if source not in names and not Path(source).is_file():
-            raise unknown(f"run (a phase of {setting.name} starts from it)", source, names, "`mixture.settings`, or give a weights file that is there")
+            raise unknown(
+                f"run (a phase of {setting.name} starts from it)", source, names, "`mixture.settings`, or give a weights file that is there"
+            )
         seen, todo = set(), [source]
         while todo:  # a circle of settings that wait for each other
             name = todo.pop()

@@ -69,7 +69,9 @@ class ExpertsSection(Section):
         else:
             sets = [sorted(set(some)) for some in self.class_sets]
         if missing := sorted(set(range(classes)) - {c for some in sets for c in some}):
-            raise MetannError(f"class {missing[0]} is in no class set ({len(missing)} of {classes} are in none); each class needs an expert")
+            raise MetannError(
+                f"class {missing[0]} is in no class set ({len(missing)} of {classes} are in none); each class needs an expert"
+            )
         if strange := sorted({c for some in sets for c in some if c >= classes}):
             raise MetannError(f"class {strange[0]} of the class sets is not in 0 .. {classes - 1}")
         if not all(sets):
@@ -224,4 +226,3 @@ class PhaseSection(Section):
     """The same for the gate; trunk: keep all but its last layer."""
     change: dict[Literal[CHANGEABLE], Any] = {}
     """Keys of the setting that differ in this phase."""
-

@@ -58,7 +58,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     # 6.3: experts divide the images by their own losses, then a gate learns that division, then all of it
     "from_no_gate": {
         "phases": [
-            {"share": 0.2, "train": ["experts"], "change": {**_WINNER, "noise": "gaussian(1)", "combine": "prob_mean", "regularisers": None}},
+            {
+                "share": 0.2,
+                "train": ["experts"],
+                "change": {**_WINNER, "noise": "gaussian(1)", "combine": "prob_mean", "regularisers": None},
+            },
             {"share": 0.5, "train": ["gate"], "gate_weights": "fresh"},
             {"share": 0.5},
         ],

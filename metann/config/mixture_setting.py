@@ -154,7 +154,9 @@ def _check_together(setting: SettingSection) -> None:
     if setting.loss == "nll_selected" and routing_k(setting.route.train, n) != 1 < n:
         raise MetannError(f"loss 'nll_selected' is of one expert, route.train {setting.route.train!r} asks more; use argmax, or nll_mix")
     if gate.kind == "loss_regression" and (setting.loss != "nll_selected" or routing_k(setting.route.eval, n) != 1 < n):
-        raise MetannError("gate 'loss_regression' names the expert of the best answer: use argmax for training and evaluation, nll_selected")
+        raise MetannError(
+            "gate 'loss_regression' names the expert of the best answer: use argmax for training and evaluation, nll_selected"
+        )
     if gate.kind == "attention" and not setting.experts.alike:
         raise MetannError("gate 'attention' compares the features of experts, which need one width; give all the same settings, or use mlp")
     if gate.kind == "class_sets" and setting.experts.class_sets == ():
@@ -167,8 +169,12 @@ def _check_together(setting: SettingSection) -> None:
         raise MetannError("final_softmax repeats a softmax over probabilities; combine 'logit_mean' has none to repeat: use prob_mean")
     if setting.noise == "learned" and not gate.has_network:
         raise MetannError(f"noise 'learned' has its size from the gate's network, and gate {gate.kind!r} has none; use gaussian(deviation)")
-    if "load" in setting.regularisers and (setting.noise.split("(")[0] not in ("gaussian", "learned") or routing_k(setting.route.train, n) >= n):
-        raise MetannError("regulariser 'load' counts on noise: use noise gaussian(deviation) or learned, and route.train top_k(k) with k < experts")
+    if "load" in setting.regularisers and (
+        setting.noise.split("(")[0] not in ("gaussian", "learned") or routing_k(setting.route.train, n) >= n
+    ):
+        raise MetannError(
+            "regulariser 'load' counts on noise: use noise gaussian(deviation) or learned, and route.train top_k(k) with k < experts"
+        )
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

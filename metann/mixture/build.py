@@ -127,7 +127,9 @@ def matched(setting: SettingSection, shape: Shape) -> SettingSection:
         low, high = (middle, high) if count(middle) < wanted else (low, middle)
     best = min((low, high), key=lambda units: abs(count(units) - wanted))
     if count(best) > 2 * wanted:
-        raise MetannError(f"{setting.name}: the narrowest {setting.experts.architecture} has {count(best):,} {name}, more than {wanted:,.0f}")
+        raise MetannError(
+            f"{setting.name}: the narrowest {setting.experts.architecture} has {count(best):,} {name}, more than {wanted:,.0f}"
+        )
     return with_width(best)
 
 

@@ -55,7 +55,19 @@ def export_gate(
     mixture.setting = mixture.setting.model_copy(update={"compute": "dense"})
     images, labels = torch.from_numpy(np.array(prepared.images_NCHW)), torch.from_numpy(samples.label.astype(np.int64))
     said = answer(mixture.to(target), images, Normalisation(tuple(header["mean"]), tuple(header["std"])), labels)
-    kept = ("dataset", "digest", "class_names", "setting", "preset", "seed", "parameters", "architecture", "class_sets", "options", "phases")
+    kept = (
+        "dataset",
+        "digest",
+        "class_names",
+        "setting",
+        "preset",
+        "seed",
+        "parameters",
+        "architecture",
+        "class_sets",
+        "options",
+        "phases",
+    )
     metadata = {key: header[key] for key in kept} | {
         "gate_macs": header["gate_macs"],
         "expert_macs": header["expert_macs"],
