@@ -25,7 +25,7 @@ def draw_shares(tables: dict[str, pd.DataFrame], column: str, title: str) -> Fig
     names, (seeds, more), fallen = mixtures_in_order(runs), shown_seeds(runs), collapsed_runs(runs)
     labels, counts = class_labels(experts), runs.groupby("setting")["experts"].max()
     classes = len(labels)
-    width = float(np.clip(len(seeds) * np.clip(0.24 * classes, 1.7, 4.2) + 2.0, 5.5, 16))
+    width = float(np.clip(len(seeds) * np.clip(0.24 * classes, 1.7, 4.2) + 2.0, 7, 16))
     heights = [float(np.clip(0.17 * counts[name], 0.7, 2.4)) for name in names]
     footnote = f"{mixture_facts(runs)}.{more} Experts are sorted by the class of which they get most; the number is the expert's own."
     figure = new_figure(width, sum(heights) + 0.36 * len(names) + 1.9, title, footnote)

@@ -23,10 +23,9 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     if history.empty:
         return no_figure("Usage of the experts over epochs", "No history of the trainings was given.")
     names, (seeds, more), fallen = mixtures_in_order(runs), shown_seeds(runs), collapsed_runs(runs)
-    width = float(np.clip(2.3 * len(seeds) + 1.2, 5, 15))
-    footnote = f"{mixture_facts(runs)}.{more} Usage as the training wrote it, epoch by epoch; from dark (expert 0, below) to light."
+    width = float(np.clip(2.3 * len(seeds) + 1.2, 7, 15))
+    footnote = f"{mixture_facts(runs)}.{more} Usage as the training wrote it, epoch by epoch; dark (expert 0, below) to light."
     figure = new_figure(width, 1.15 * len(names) + 1.4, "How the experts are used while they learn", footnote)
-    figure.get_layout_engine().set(w_pad=0.08)  # a tick's number stands half outside of its panel
     panels = figure.subplots(len(names), len(seeds), squeeze=False, sharey=True)
     for row, name in enumerate(names):
         for place, seed in enumerate(seeds):
