@@ -44,7 +44,7 @@ def export_gate(
     from metann.mixture.files import load_mixture
     from metann.tables.probabilities import write_gate
     from metann.tables.samples import Gate
-    from metann.workflow.provenance import versions
+    from metann.workflow.provenance import stage_code, versions
 
     target = start_torch(device, threads)
     prepared = read_prepared(data)
