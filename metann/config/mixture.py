@@ -53,7 +53,7 @@ class MixtureSection(Section):
         common = {key: given[key] for key in COMMON if key in given}
         common = {key: value.model_dump() if isinstance(value, Section) else value for key, value in common.items()}
         settings = given.get("settings", cls.model_fields["settings"].default)
-        return given | {"settings": [expand(one, common) if isinstance(one, str | dict) else one for one in settings]}
+        return given | {"settings": [one if isinstance(one, Section) else expand(one, common) for one in settings]}
 
     @model_validator(mode="after")
     def _references(self) -> "MixtureSection":
