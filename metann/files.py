@@ -3,6 +3,8 @@
 import contextlib
 import json
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,66 @@ def atomic(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Have signals that ask this process to end wait until the block has ended.
+
+    By handlers, not by a mask: a mask is one thread's, and the kernel gives the signal to another one, of torch or of a meter.
+    """
+    if threading.current_thread() is not threading.main_thread():  # elsewhere Python runs no handlers
+        yield
+        return
+    came: list[int] = []
+    numbers = [number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not None]
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in came:
+            signal.raise_signal(number)
+
+
+@contextlib.contextmanager
+def together(*paths: Path) -> Iterator[list[Path]]:
+    """Yield a temporary path for each; all take their names when the block ends without an error, or none does.
+
+    Old files go before the first new one comes, and signals that ask this process to end wait until the last has: whoever finds all
+    of them finds those of one run.
+
+    Raises:
+        MetannError: a folder cannot be written, or the disk is full.
+    """
+    temporaries = [path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}") for path in paths]
+    try:
+        for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporaries
+        for temporary in temporaries:
+            temporary.stat()
+        with _undisturbed():
+            try:
+                for path in paths:
+                    path.unlink(missing_ok=True)
+                for temporary, path in zip(temporaries, paths, strict=True):
+                    os.replace(temporary, path)
+            except OSError:
+                for path in paths:
+                    with contextlib.suppress(OSError):
+                        path.unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        if all(_is_of_another(error, path) for path in (*temporaries, *paths)):
+            raise
+        names, reason = ", ".join(map(str, paths)), error.strerror or str(error)
+        raise MetannError(f"cannot write {names}: {reason}; free space or permission is needed in {paths[0].parent}") from error
+    finally:
+        for temporary in temporaries:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
 
 def _is_of_another(error: OSError, temporary: Path) -> bool:

@@ -15,6 +15,7 @@ from metann.workflow.rules import (
     gpus_are_there,
     grows,
     one_of,
+    planned_classes,
     short_digest,
     use_this_environment,
 )
@@ -29,9 +30,14 @@ try:
     RESULTS = f"results/{run.run}"
     DATA = f"{RESULTS}/{layout.DATA}"
     # Prepared data need their raw files no more; a run of imported tables never does.
-    if (trained or run.mixture) and not Path(DATA, "dataset.json").exists():
+    if (
+        (trained or run.mixture)
+        and planned_classes() is None
+        and not Path(DATA, "dataset.json").exists()
+    ):
         check_files(run.data)
-    n_classes = class_count(run.data) if run.mnn or run.mixture else 0
+    classes_count = run.mnn or run.mixture
+    n_classes = (planned_classes() or class_count(run.data)) if classes_count else 0
     if run.mixture:
         run.mixture.check(n_classes, trained)
 except MetannError as error:

@@ -7,7 +7,7 @@ different files). Files made elsewhere (plain safetensors, a pickled state_dict)
 import json
 import pickle
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,11 @@ def save_weights(path: Path, weights: nn.Module | Mapping[str, Tensor], header: 
     names = header.get("class_names")
     if names is not None and len(names) != header["num_classes"]:
         raise MetannError(f"cannot write {path}: {len(names)} class names for {header['num_classes']} classes; give one for each")
-    state = _plain(weights.state_dict() if isinstance(weights, nn.Module) else weights)
+    save_tensors(path, _plain(weights.state_dict() if isinstance(weights, nn.Module) else weights), header)
+
+
+def save_tensors(path: Path, state: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+    """Write named tensors with a header of whatever JSON can hold, whole or not at all; the same content makes the same bytes."""
     # Tensors of a file may not share memory or be strided (channels_last is).
     state = {key: tensor.detach().to("cpu", copy=True).contiguous() for key, tensor in state.items()}
     text = json.dumps(dict(header), sort_keys=True, allow_nan=False)
@@ -89,27 +93,31 @@ def _open(path: Path) -> Any:
         raise MetannError(f"cannot read {path} as safetensors ({error}): truncated, or of another format; make or fetch it again") from None
 
 
-def _header(file: Any, path: Path) -> dict[str, Any]:
+def _header(file: Any, path: Path, required: Sequence[str] = REQUIRED) -> dict[str, Any]:
     try:
         header = json.loads((file.metadata() or {})["metann"])
     except (KeyError, json.JSONDecodeError):
         raise MetannError(f"{path} has no header of metann; give it as `weights` of a network, which names its architecture") from None
-    if missing := [key for key in REQUIRED if key not in header]:
+    if missing := [key for key in required if key not in header]:
         raise MetannError(f"the header of {path} lacks {', '.join(missing)}; make the file again")
     return header
 
 
-def read_header(path: Path) -> dict[str, Any]:
+def read_header(path: Path, required: Sequence[str] = REQUIRED) -> dict[str, Any]:
     """What a weights file says of itself.
 
+    Args:
+        path: a file of `save_weights` or `save_tensors`.
+        required: keys that it must have.
+
     Raises:
-        MetannError: the file is missing, truncated, or not written by `save_weights`.
+        MetannError: the file is missing, truncated, not ours, or lacks a key.
     """
     with _open(path) as file:
-        return _header(file, path)
+        return _header(file, path, required)
 
 
-def check_header(path: Path, header: Mapping[str, Any], expect: Mapping[str, Any]) -> None:
+def check_header(path: Path | str, header: Mapping[str, Any], expect: Mapping[str, Any]) -> None:
     """Refuse a file whose header differs from what is expected of it, key by key; lists and tuples are equal.
 
     Raises:
