@@ -66,6 +66,7 @@ def make_gate(
     skill: float = 0.9,
     options: dict[str, Any] | None = None,
     class_sets: list[list[int]] | None = None,
+    phases: list[Any] | None = None,
     names: list[str] | None = None,
     digest: str = "d",
 ) -> Gate:
@@ -87,7 +88,9 @@ def make_gate(
         "parameters": 1382 * experts + 26228,
         "architecture": "mnist_expert",
         "class_sets": class_sets,
-        "options": {"gate": {"kind": "mlp"}, "training": {"weight_decay": 0.0}, "final_softmax": False} | (options or {}),
+        "phases": phases,
+        "options": {"name": setting or kind, "gate": {"kind": "mlp"}, "training": {"weight_decay": 0.0}, "final_softmax": False}
+        | (options or {}),
     }
     macs_N = np.full(n, GATE_MACS + EXPERT_MACS * experts)
     return Gate(sample_id, split_N, labels_N, metadata, gate_NE=gate_NE, expert=expert_N, answer_NE=answer_NE, p_NK=p_NK, macs=macs_N)
@@ -160,7 +163,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "skill": 0.91,
         "options": {"gate": {"kind": "attention"}, "regularisers": ["importance(0.2)"]},
     },
-    "prechosen": {"kind": "specialised", "skill": 0.9, "class_sets": [[0, 3], [1, 4], [2, 5]], "options": {"phases": ["experts", "gate"]}},
+    "prechosen": {"kind": "specialised", "skill": 0.9, "class_sets": [[0, 3], [1, 4], [2, 5]], "phases": ["experts", "gate"]},
 }
 CONTROLS = {"trunk": ("gate_alone", 0.8, 1e6), "wide": ("same_parameters", 0.86, 4e6), "deep": ("same_active_macs", 0.83, 1.6e6)}
 

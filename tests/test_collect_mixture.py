@@ -115,6 +115,7 @@ def test_the_confounds_are_answered(run: Callable[[str], Path]) -> None:
     text = (run("three seeds") / "mixture.md").read_text()
     assert "Here weight decay is 0.0 for every method and final softmax is false for every method." in text
     assert "| `expectation_importance` → `attentive_importance` | gate: kind mlp → kind attention |" in text
+    assert "| `expectation` → `prechosen` | phases: none → [experts, gate] |" in text
     assert "`expectation` → `attentive_importance`" not in text  # these differ in two things
 
 

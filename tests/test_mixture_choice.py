@@ -202,7 +202,7 @@ def test_contrasts_differ_in_one_group() -> None:
         "plain": {"gate": {"kind": "mlp", "init": "default"}, "regularisers": {}},
         "attentive": {"gate": {"kind": "attention", "init": "default"}, "regularisers": {}},
         "both": {"gate": {"kind": "attention", "init": "default"}, "regularisers": {"importance": 0.2}},
-        "same": {"gate": {"kind": "mlp", "init": "default"}, "regularisers": {}},
+        "same": {"name": "other", "preset": "x", "gate": {"kind": "mlp", "init": "default"}, "regularisers": {}},
     }
     found = {(c.first, c.second): (c.group, c.before, c.after) for c in contrasts(options)}
     assert found == {

@@ -27,7 +27,7 @@ def draw_shares(tables: dict[str, pd.DataFrame], column: str, title: str) -> Fig
     classes = len(labels)
     width = float(np.clip(len(seeds) * np.clip(0.24 * classes, 1.7, 4.2) + 2.0, 7, 16))
     heights = [float(np.clip(0.17 * counts[name], 0.7, 2.4)) for name in names]
-    footnote = f"{mixture_facts(runs)}.{more} Experts are sorted by the class of which they get most; the number is the expert's own."
+    footnote = f"{mixture_facts(runs)}.{more} Experts in the order of the class that they get most; numbers are their own."
     figure = new_figure(width, sum(heights) + 0.36 * len(names) + 1.9, title, footnote)
     panels = figure.subplots(len(names), len(seeds), squeeze=False, height_ratios=heights)
     mesh = None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+_NAMES = ("name", "preset", "compute", "match")  # how a setting is called and computed, not what it is
 _CONFOUNDS = ("weight_decay", "final_softmax")
 
 
@@ -39,7 +40,7 @@ def contrasts(options: Mapping[str, Mapping[str, Any]]) -> list[Contrast]:
     found = []
     for first, second in combinations(options, 2):
         a, b = options[first], options[second]
-        changed = [key for key in dict.fromkeys([*a, *b]) if a.get(key) != b.get(key)]
+        changed = [key for key in dict.fromkeys([*a, *b]) if key not in _NAMES and a.get(key) != b.get(key)]
         if len(changed) == 1:
             key = changed[0]
             found.append(Contrast(first, second, key, *_differing(a.get(key), b.get(key))))
