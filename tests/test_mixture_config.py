@@ -42,7 +42,12 @@ def test_every_published_variant_is_a_word() -> None:
 
 
 def test_a_sweep_is_a_list() -> None:
-    read = section("top_2", "top_2 + importance(0.2)", "top_2+importance(0.4) + z(1e-3)", {"preset": "top_2", "name": "slow", "training": {"epochs": 99}})
+    read = section(
+        "top_2",
+        "top_2 + importance(0.2)",
+        "top_2+importance(0.4) + z(1e-3)",
+        {"preset": "top_2", "name": "slow", "training": {"epochs": 99}},
+    )
     assert [s.name for s in read.settings] == ["top_2", "top_2_importance_0.2", "top_2_importance_0.4_z_0.001", "slow"]
     assert [s.regularisers for s in read.settings] == [{}, {"importance": 0.2}, {"importance": 0.4, "z": 0.001}, {}]
     assert read.settings[3].training.epochs == 99
@@ -136,7 +141,10 @@ def test_merging() -> None:
         ({"preset": "expectation", "gate": {"kind": "class_sets"}}, "needs experts.class_sets"),
         ({"preset": "prechosen", "experts": {"class_sets": [[0], [1]]}}, "2 class sets for 5 experts"),
         ({"preset": "expectation", "experts": {"architecture": "vgg0"}}, "unknown architecture 'vgg0'"),
-        ({"preset": "expectation", "phases": [{"start_from": "nowhere"}]}, "unknown run (a phase of expectation starts from it) 'nowhere'; known: "),
+        (
+            {"preset": "expectation", "phases": [{"start_from": "nowhere"}]},
+            "unknown run (a phase of expectation starts from it) 'nowhere'; known: ",
+        ),
         ({"preset": "expectation", "phases": [{"start_from": "expectation"}]}, "let it start from another one"),
         ({"preset": "expectation", "phases": [{"change": {"routes": {}}}]}, "routes"),
         ({"preset": "no_gate_entropy", "phases": [{"train": ["gate"]}]}, "has nothing to train"),

@@ -91,7 +91,9 @@ class SettingSection(Section):
             _check_together(self)
         for number, phase in enumerate(self.phases):
             if "experts" not in phase.train and not (gate := self.phase(number).gate).has_network:
-                raise MetannError(f"phase {number} of {self.name} trains the gate alone, and gate {gate.kind!r} has nothing to train; use mlp")
+                raise MetannError(
+                    f"phase {number} of {self.name} trains the gate alone, and gate {gate.kind!r} has nothing to train; use mlp"
+                )
         if self.match and (self.experts.number > 1 or "width" not in registry.architecture_settings(self.experts.architecture)):
             raise MetannError(f"{self.name}: a width is found for one network of an architecture with the setting width")
         return self

@@ -49,7 +49,7 @@ def load_mixture(path: Path, expect: Mapping[str, Any] | None = None) -> tuple[M
     shape = Shape(header["num_classes"], header["channels"], header["image_size"])
     state = load_state(path)
     with torch.random.fork_rng(devices=[]):
-        mixture = build_mixture(setting.model_copy(update={"compute": "sparse"}), shape)
+        mixture = build_mixture(setting.model_copy(update={"compute": "dense" if setting.gate.needs_experts else "sparse"}), shape)
     parts = split_state(state, setting.experts.number)
     surplus = [name for name in state if not name.startswith(("experts.", "gate.")) and name != "temperature"]
     own, given = mixture.gate.state_dict(), parts.gate
