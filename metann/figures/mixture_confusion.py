@@ -28,7 +28,8 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     classes = len(labels)
     experts = sorted(int(e) for e in mine["expert"].unique() if e >= 0)
     shown = [-1, *experts[:_MOST]]
-    columns = min(len(shown), 4 if len(shown) <= 12 else 6)
+    columns = min(range(3, 7), key=lambda across: (-(-len(shown) // across) * across - len(shown), abs(across - 4)))
+    columns = min(columns, len(shown))
     lines = -(-len(shown) // columns)
     more = f" The first {_MOST} of {len(experts)} experts." if len(experts) > _MOST else ""
     footnote = f"{mixture_facts(runs)}; shown: {short(setting)}, seed {seed}.{more} Rows are true classes, columns predicted ones."

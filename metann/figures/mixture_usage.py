@@ -1,8 +1,10 @@
 """Figure mixture_usage: how the experts are used while the mixture learns, for every run."""
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from metann.figures._mixture import collapsed_runs, mixture_facts, mixtures_in_order, short, shown_seeds
 from metann.figures._style import BLACK, VERMILION, new_figure, no_figure, styled
@@ -17,14 +19,12 @@ TABLES = ("mixture_history", "mixture_runs")
 @styled
 def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     """Methods in the order of their error on validation."""
-    import matplotlib as mpl
-
     runs, history = tables["mixture_runs"], tables["mixture_history"]
     if history.empty:
         return no_figure("Usage of the experts over epochs", "No history of the trainings was given.")
     names, (seeds, more), fallen = mixtures_in_order(runs), shown_seeds(runs), collapsed_runs(runs)
     width = float(np.clip(2.3 * len(seeds) + 1.2, 7, 15))
-    footnote = f"{mixture_facts(runs)}.{more} Usage as the training wrote it, epoch by epoch; dark (expert 0, below) to light."
+    footnote = f"{mixture_facts(runs)}.{more} Colours from dark (expert 0, below) to light."
     figure = new_figure(width, 1.15 * len(names) + 1.4, "How the experts are used while they learn", footnote)
     panels = figure.subplots(len(names), len(seeds), squeeze=False, sharey=True)
     for row, name in enumerate(names):
@@ -33,14 +33,16 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
             mine = history[(history["setting"] == name) & (history["seed"] == seed)]
             if len(mine):
                 usage_TE = mine.pivot(index="step", columns="expert", values="usage")
-                experts = usage_TE.shape[1]
+                steps_T, experts = usage_TE.index.to_numpy(), usage_TE.shape[1]
+                edges = np.stack([steps_T - 0.5, steps_T + 0.5], axis=1).ravel()  # an epoch is as wide as one, also where it is alone
                 colours = mpl.colormaps["viridis"](np.linspace(0.05, 0.95, experts))
-                axes.stackplot(usage_TE.index, usage_TE.to_numpy().T, colors=colours, linewidth=0.3, edgecolor="white")
+                heights = np.repeat(usage_TE.to_numpy(), 2, axis=0)
+                axes.stackplot(edges, heights.T, colors=colours, linewidth=0.3, edgecolor="white")
                 phases = mine.drop_duplicates("step").sort_values("step")
-                starts = phases.loc[phases["phase"] != phases["phase"].shift(), "step"].to_numpy()[1:]
-                for start in starts:
+                for start in phases.loc[phases["phase"] != phases["phase"].shift(), "step"].to_numpy()[1:]:
                     axes.axvline(start - 0.5, color=BLACK, linestyle="--", linewidth=0.9)
-                axes.set_xlim(usage_TE.index.min(), max(usage_TE.index.max(), usage_TE.index.min() + 0.1))
+                axes.set_xlim(edges[0], edges[-1])
+                axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             axes.set_ylim(0, 1)
             axes.tick_params(labelsize=7)
             if (name, seed) in fallen:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+_LONGEST = 60  # characters of a value in a table
 _NAMES = ("name", "preset", "compute", "match")  # how a setting is called and computed, not what it is
 _CONFOUNDS = ("weight_decay", "final_softmax")
 
@@ -58,7 +59,10 @@ def _differing(a: Any, b: Any) -> tuple[str, str]:
 def _text(value: Any) -> str:
     if value in (None, [], {}, ""):
         return "none"
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True).replace('"', "")
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True).replace('"', "")
+    if len(text) <= _LONGEST:
+        return text
+    return f"{len(value)} {'entry' if len(value) == 1 else 'entries'}" if isinstance(value, list) else f"{text[: _LONGEST - 1]}…"
 
 
 def values_of(options: Any, name: str) -> list[Any]:

@@ -56,11 +56,11 @@ def evaluate_mixture(
         "history": {name: [value] * len(steps["step"]) for name, value in facts.items()} | steps,
         "pictures": as_columns(pictures, PICTURE),
     }
-    keys = ("dataset", "digest", "class_names", "setting", "preset", "seed", "parameters", "architecture", "class_sets", "options")
-    metadata = {key: table.metadata.get(key) for key in keys} | {
-        "confidence": statistics.confidence,
-        "code": stage_code("evaluate_mixture"),
-    }
+    keys = ("dataset", "digest", "class_names", "setting", "preset", "seed", "parameters", "architecture", "class_sets")
+    metadata = {key: table.metadata.get(key) for key in keys}
+    # The options are those of the last phase, and the phases stand beside them.
+    metadata["options"] = (table.metadata.get("options") or {}) | {"phases": table.metadata.get("phases")}
+    metadata |= {"confidence": statistics.confidence, "code": stage_code("evaluate_mixture")}
     for name, columns in frames.items():
         write_frame(output / f"{name}.parquet", columns, f"mixture_{name}", metadata)
     for row in rows:
