@@ -30,7 +30,7 @@ def start_weights(wildcards):
     """Weights that a phase starts from: of another setting with the same seed, or a file."""
     return {
         name: (
-            expand(f"{MIXTURE}/weights.safetensors", setting=name, seed=wildcards.seed)
+            f"{MIXTURE}/weights.safetensors".format(setting=name, seed=wildcards.seed)
             if name in settings
             else name
         )
@@ -42,7 +42,7 @@ def embedding_weights(wildcards):
     """Weights of the networks in whose features images are near or far."""
     return {
         name: (
-            expand(f"{NETWORK}/weights.safetensors", network=name, seed=wildcards.seed)
+            f"{NETWORK}/weights.safetensors".format(network=name, seed=wildcards.seed)
             if name in run.networks
             else name
         )
@@ -52,10 +52,7 @@ def embedding_weights(wildcards):
 
 def named_weights(flag, files):
     """Such files as flags: `--sources.attentive=path`."""
-    return [
-        f"--{flag}.{name}={path[0] if isinstance(path, list) else path}"
-        for name, path in files.items()
-    ]
+    return [f"--{flag}.{name}={path}" for name, path in files.items()]
 
 
 def mixture_code(stage, name):
