@@ -116,6 +116,7 @@ def test_the_confounds_are_answered(run: Callable[[str], Path]) -> None:
     assert "Here weight decay is 0.0 for every method and final softmax is false for every method." in text
     assert "| `expectation_importance` → `attentive_importance` | gate: kind mlp → kind attention |" in text
     assert "| `expectation` → `prechosen` | phases: none → [experts, gate] |" in text
+    assert "With everything else the same, kind mlp → kind attention (`expectation` → `attentive`) gains accuracy, +28.89 points" in text
     assert "`expectation` → `attentive_importance`" not in text  # these differ in two things
 
 

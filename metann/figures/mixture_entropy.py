@@ -8,7 +8,8 @@ from metann.figures._style import GREY, new_figure, styled
 
 CAPTION = """
 Entropy of the gate against test error, every run a point. Left the sample entropy, how undecided the gate is about one image; right the
-usage entropy, how evenly it uses its experts over all images. Hollow marks are runs that collapsed: they lie at the left end of both.
+usage entropy, how evenly it uses its experts over all images. Hollow marks are runs that collapsed: little usage entropy, or an expert
+that answers hardly any image.
 """
 TABLES = ("mixture_runs",)
 

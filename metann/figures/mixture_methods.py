@@ -33,13 +33,13 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     figure = new_figure(10, 1.6 + 0.33 * len(names), "What the methods reach, run by run", footnote)
     panels = figure.subplots(1, 3, sharey=True)
     points = pd.concat([runs, controls.rename(columns={"control": "setting"})]) if len(controls) else runs
+    gated = runs[(runs["split"] == "test") & (runs["experts"] > 1)]
+    for name, most in gated.groupby("setting")["most_information"].first().items():
+        panels[1].plot([most] * 2, names.index(name) + np.array([-0.5, 0.5]), color=GREY, linestyle="--", linewidth=1, zorder=1)
     for axes, (quantity, label) in zip(panels, _PANELS, strict=True):
         _panel(axes, points[points["split"] == "test"], methods, names, roles, quantity)
         axes.set_xlabel(label)
         axes.set_xlim(0, None)
-    gated = runs[(runs["split"] == "test") & (runs["experts"] > 1)]
-    for name, most in gated.groupby("setting")["most_information"].first().items():
-        panels[1].plot([most] * 2, names.index(name) + np.array([-0.5, 0.5]), color=GREY, linestyle="--", linewidth=1, zorder=1)
     panels[0].set_yticks(range(len(names)), [short(name) for name in names])
     for tick, name in zip(panels[0].get_yticklabels(), names, strict=True):
         tick.set_color(BLACK if roles[name] == "mixture" else GREY)

@@ -9,6 +9,7 @@ import pandas as pd
 from metann.mixture.contrasts import confounds
 from metann.report.text import count, macs, markdown_table, p_value, percent, points
 
+_OUTCOMES = {"gain": "gains accuracy", "loss": "loses accuracy", "no evidence": "shows no evidence of a gain"}
 _ROLE_WORDS = {"bound": "looks at the true class: a bound, no method"}
 _SHARES = ("error", "decomposition", "reach")
 
@@ -105,11 +106,23 @@ def changes_section(comparisons: pd.DataFrame, options: Mapping[str, Any], setti
         cells += [p_value(one["p"], bare=True), *(_difference(by.loc[key], False) for key in ("mutual_information", "conditional_entropy"))]
         rows.append(cells)
     header = ["methods", "what differs", "accuracy (points)", "evidence", "p", "I(E;Y) (bit)", "H(E|Y) (bit)"]
+    text += _gates(pairs[(pairs["group"] == "gate") & (pairs["quantity"] == "accuracy")])
     note = (
         f"Test, second minus first, {100 * confidence:g} % intervals; p is of the exact test that has to agree with the interval. "
         f"{count(len(rows), 'pair')}; nothing is corrected for their number."
     )
     return f"{text}\n\n{markdown_table(header, rows)}\n\n{note}"
+
+
+def _gates(pairs: pd.DataFrame) -> str:
+    """What the gate alone is worth, with everything else the same: the answer to the published ranking."""
+    if pairs.empty:
+        return " No two methods differ in the gate alone, so that this run cannot say what the gate is worth."
+    told = []
+    for row in pairs.itertuples():
+        change = f"{row.before} → {row.after} (`{row.first}` → `{row.second}`)"
+        told.append(f"{change} {_OUTCOMES[row.word]}, {points(row.gain)} points")
+    return f" With everything else the same, {'; '.join(told)}."
 
 
 def _difference(row: Any, accuracy: bool) -> str:
