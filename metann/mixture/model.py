@@ -15,8 +15,8 @@ from metann.compute.answer import Answer, answer_of, pixels
 from metann.compute.normalise import Normalisation
 from metann.errors import MetannError, unknown
 from metann.mixture.answers import answer
-from metann.mixture.files import load_mixture, save_mixture
 from metann.mixture.network import Mixture
+from metann.mixture.run_folder import load_mixture, save_mixture
 from metann.tables.frames import read_arrow
 
 WEIGHTS = f"{layout.MIXTURE}/weights.safetensors"
@@ -40,8 +40,8 @@ class MixtureOfExperts:
         """
         if mixture.setting.gate.needs_labels:
             raise MetannError(
-                f"mixture {header['setting']} allocates by the true class (gate {mixture.setting.gate.kind!r}) and cannot answer new images; "
-                "take a setting whose last phase has a gate of its own"
+                f"mixture {header['setting']} allocates by the true class (gate {mixture.setting.gate.kind!r}) and can answer no new image; "
+                "take a setting whose last phase has another gate"
             )
         self.mixture, self.header = mixture, header
         self._normalisation = Normalisation(tuple(header["mean"]), tuple(header["std"]))

@@ -41,7 +41,7 @@ def export_gate(
     from metann.data.prepared import read_prepared
     from metann.mixture.answers import answer, macs_of
     from metann.mixture.build import Costs
-    from metann.mixture.files import load_mixture
+    from metann.mixture.run_folder import load_mixture
     from metann.tables.probabilities import write_gate
     from metann.tables.samples import Gate
     from metann.workflow.provenance import stage_code, versions

@@ -42,12 +42,13 @@ def train_mixture(
     from metann.data.prepared import read_prepared
     from metann.errors import MetannError
     from metann.mixture.build import Shape, describe, matched
-    from metann.mixture.embedding import load_embedding
-    from metann.mixture.files import load_mixture, save_mixture
+    from metann.mixture.embedding import embedding
     from metann.mixture.parts import parts_of
     from metann.mixture.phases import MixtureTrainer
+    from metann.mixture.run_folder import load_mixture, save_mixture
     from metann.training.images import LabelledImages
     from metann.training.loop import run_epochs
+    from metann.weights.files import load_weights
     from metann.workflow.provenance import stage_code, versions
 
     try:
@@ -71,7 +72,7 @@ def train_mixture(
     files = {name: (sources or {}).get(name, Path(name)) for name in chosen.needs_phases_of()}
     parts = {name: parts_of(load_mixture(path, same)[0].to(device)) for name, path in files.items()}
     spaces = {name: (embeddings or {}).get(name, Path(name)) for name in chosen.embeddings()}
-    embeds = {name: load_embedding(path, device, (info.channels, info.image_size)) for name, path in spaces.items()}
+    embeds = {name: embedding(*load_weights(path), device, (info.channels, info.image_size)) for name, path in spaces.items()}
 
     trainer = MixtureTrainer(
         chosen,

@@ -1,4 +1,4 @@
-"""A trained mixture as one safetensors file: what `train_mixture` writes, what a packed file is, and what another training starts from.
+"""Where a mixture is read from and written to: one safetensors file, in a run or packed, from which another training may start.
 
 The header has the setting as the last phase had it, so that the file alone says how to put the parts together.
 """
