@@ -62,6 +62,18 @@ def test_rows_of_a_run_by_hand(kind: str) -> None:
     assert bool(alarm(rows[2])) is (kind in ("collapsed", "uniform"))
 
 
+def test_an_expert_that_answers_hardly_anything_is_silent() -> None:
+    gate = make_gate("specialised", experts=2, n=900)
+    test = gate.rows("test")
+    gate.gate_NE[test] = [[0.6, 0.4]]
+    gate.gate_NE[test[:2]] = [[0.4, 0.6]]
+    gate.expert[:] = gate.gate_NE.argmax(axis=1)
+    row = run_rows(gate)[2]
+    assert (row["silent"], row["collapsed"], row["least_share"]) == (1, True, 2 / 300)  # though the gate's usage is almost even
+    assert row["usage_entropy"] > 0.9
+    assert alarm(row).endswith("1 of 2 experts answer under 1 % of the images")
+
+
 def test_one_expert_is_no_collapse() -> None:
     row = run_rows(make_gate("uniform", experts=1))[2]
     assert (row["collapsed"], row["mutual_information"], row["usage_entropy"], row["silent"]) == (False, 0, 0, 0)
