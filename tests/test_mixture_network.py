@@ -10,6 +10,7 @@ from metann.compute.normalise import Normalisation
 from metann.config.mixture_presets import PRESETS
 from metann.config.mixture_setting import SettingSection, expand
 from metann.mixture.build import Shape, build_mixture
+from metann.mixture.dispatch import StackedExperts
 from metann.mixture.distribution import log_distribution
 from metann.mixture.network import Mixture
 from metann.mixture.parts import parts_of, take
@@ -86,6 +87,18 @@ def test_dense_and_vmap_have_the_same_gradients_and_batch_statistics() -> None:
                 torch.testing.assert_close(getattr(stacked, own)[expert], network.state_dict()[name], atol=1e-5, rtol=1e-5)
             else:
                 torch.testing.assert_close(getattr(stacked, own).grad[expert], other.grad, atol=1e-5, rtol=1e-4)
+
+
+def test_auto_stacks_small_experts_and_all_on_a_gpu() -> None:
+    large = setting("expectation", experts={"architecture": "conv_4", "settings": {}})
+    for chosen, shape, device, stacked in [
+        (setting(), SHAPE, "cpu", True),
+        (large, Shape(10, 3, 32), "cpu", False),
+        (large, Shape(10, 3, 32), "cuda", True),
+        (setting("single"), SHAPE, "cuda", False),
+        (setting("expectation", experts={"each": [{}, {"width": 4}, {}]}), SHAPE, "cuda", False),
+    ]:
+        assert isinstance(build_mixture(chosen, shape, (0,), device).experts, StackedExperts) == stacked
 
 
 def test_sparse_runs_an_expert_on_only_its_images() -> None:

@@ -62,7 +62,8 @@ class SettingSection(Section):
     phases: Annotated[tuple[PhaseSection, ...], Field(min_length=1)] = (PhaseSection(),)
     """One after the other, each from the best epoch of the one before."""
     compute: Literal["auto", "dense", "vmap", "sparse"] = "auto"
-    """All experts one by one, all at once, or only those that answer on only their images; auto: at once where they are alike."""
+    """All experts one by one, all at once, or only those that answer on only their images; auto: at once where they are
+    alike, on a GPU or small."""
     match: MatchSection | None = None
     """Controls only: scale the expert's `width`."""
 

@@ -40,7 +40,7 @@ class MixtureOfExperts:
         """
         if mixture.setting.gate.needs_labels:
             raise MetannError(
-                f"mixture {header['setting']} allocates by the true class (gate {mixture.setting.gate.kind!r}) and can answer no new image; "
+                f"mixture {header['setting']} allocates by the true class (gate {mixture.setting.gate.kind}) and can answer no new image; "
                 "take a setting whose last phase has another gate"
             )
         self.mixture, self.header = mixture, header

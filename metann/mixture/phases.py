@@ -75,7 +75,7 @@ class MixtureTrainer:
         """The mixture of a phase with its first weights, what of it learns, and a new optimizer."""
         phase, training = self.setting.phase(number), self.setting.training
         self.phase = number
-        self.mixture: Mixture = build_mixture(phase, self.shape, self.seed_parts).to(self.device)
+        self.mixture: Mixture = build_mixture(phase, self.shape, self.seed_parts, self.device.type).to(self.device)
         learns = self.setting.phases[number].train
         self.trained = {part: list(getattr(self.mixture, part).parameters()) if part in learns else [] for part in PARTS}
         for parameter in self.mixture.parameters():
