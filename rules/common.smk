@@ -32,16 +32,15 @@ try:
     DATA = f"{RESULTS}/{layout.DATA}"
     # Prepared data need their raw files no more; a run of imported tables never does.
     if (
-        (trained or run.hypernetwork)
+        (trained or run.mixture or run.hypernetwork)
         and planned_classes() is None
         and not Path(DATA, "dataset.json").exists()
     ):
         check_files(run.data)
-    n_classes = (
-        (planned_classes() or class_count(run.data))
-        if run.mnn or run.hypernetwork
-        else 0
-    )
+    classes_count = run.mnn or run.mixture or run.hypernetwork
+    n_classes = (planned_classes() or class_count(run.data)) if classes_count else 0
+    if run.mixture:
+        run.mixture.check(n_classes, trained)
     if run.hypernetwork:
         check_experiments(run.hypernetwork, n_classes)
 except MetannError as error:
