@@ -4,16 +4,19 @@ Shapes: N images, C channels, H = W pixels, K classes. `sample_id` is an image's
 pyarrow only, because every training job reads this.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from metann.data.duplicates import find_duplicates, settle
 from metann.data.raw import RawDataset
 from metann.data.split import assign_splits
 from metann.errors import MetannError
 from metann.files import atomic, read_json, write_json
+from metann.tables.notices import class_notices
 from metann.tables.probabilities import SPLITS, Samples, digest_of, read_samples, write_samples
 
 if TYPE_CHECKING:
@@ -34,6 +37,10 @@ class DataInfo:
         channels: C.
         image_size: H = W in pixels.
         mean, std: C numbers each, of the training images' pixel values / 255.
+        skipped: reason -> how many files were left out for it.
+        assumed: what was taken for granted, in sentences.
+        notices: what a reader of the results has to know, in sentences.
+        bits: how many bits the files of 16 use; None without such files.
     """
 
     name: str
@@ -43,6 +50,10 @@ class DataInfo:
     image_size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    assumed: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+    bits: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,17 +99,36 @@ def write_prepared(folder: Path, raw: RawDataset, settings: "DataSection") -> Pr
         MetannError: too few images for a split, a class without training images, or the folder cannot be written.
     """
     split = assign_splits(raw.official_split, raw.labels_N, settings)
-    labels_N = np.asarray(raw.labels_N, np.int16)
+    labels_N, images_NCHW = np.asarray(raw.labels_N, np.int16), raw.images_NCHW
+    keep_N, notices = settle(find_duplicates(images_NCHW, labels_N, split, raw.files), settings.duplicates)
+    if not keep_N.all():
+        labels_N, split, images_NCHW = labels_N[keep_N], split[keep_N], images_NCHW[keep_N]
+        emptied = [name for name in SPLITS if not (split == name).any()]
+        if emptied:
+            raise MetannError(f"data.duplicates: drop leaves no image for {emptied[0]}: {notices[0]}")
+    notices += class_notices(split, labels_N, raw.class_names)
     train = split == "train"
     absent = np.flatnonzero(np.bincount(labels_N[train], minlength=len(raw.class_names)) == 0)
     if len(absent):
         names = ", ".join(raw.class_names[k] for k in absent[:6]) + (", ..." if len(absent) > 6 else "")
         raise MetannError(f"{settings.name} has no training images of class {names}; every class needs at least one")
-    images_NCHW = np.ascontiguousarray(raw.images_NCHW)
+    images_NCHW = np.ascontiguousarray(images_NCHW)
     split_code_N = np.searchsorted(sorted(SPLITS), split).astype(np.uint8)
     digest = digest_of(images_NCHW, labels_N, split_code_N)
     mean, std = channel_statistics(images_NCHW[train])
-    info = DataInfo(settings.name, digest, raw.class_names, images_NCHW.shape[1], images_NCHW.shape[2], mean, std)
+    info = DataInfo(
+        name=settings.name,
+        digest=digest,
+        class_names=raw.class_names,
+        channels=images_NCHW.shape[1],
+        image_size=images_NCHW.shape[2],
+        mean=mean,
+        std=std,
+        skipped=dict(raw.skipped),
+        assumed=raw.assumed,
+        notices=tuple(notices),
+        bits=raw.bits,
+    )
     folder = Path(folder)
     try:
         (folder / INFO).unlink(missing_ok=True)  # a job killed half-way must not leave an old description with new images

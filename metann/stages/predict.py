@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from metann.mnn.model import MetaNeuralNetwork
 
 BATCH = 500
@@ -48,72 +46,55 @@ def predict(
     threads
         Torch threads on the CPU.
     """
+    import sys
     from json import dumps
 
     from metann.compute.process import start_torch
+    from metann.datasets._photos import find_photos
+    from metann.datasets._search import printable
+    from metann.errors import MetannError
     from metann.mnn.model import MetaNeuralNetwork
 
-    paths = _find(images)
+    found = find_photos(images)
+    if found.skipped:
+        print(f"metann: left out: {found.skipped_text()}", file=sys.stderr)
     target = start_torch(device, threads)
     network = MetaNeuralNetwork.load(model, seed=seed, dataset_threshold=dataset_threshold, switch_function=switch_function).to(target)
-    rows = _answers(network, paths)
+    broken = [f"{printable(path)} ({problem})" for path, problem in found.problems.items()]
+    rows = _answers(network, found.pictures, broken)
     if json:
         for row in rows:
             print(dumps(row))
     else:
         print(_table(list(rows)))
+    if broken:
+        shown = ", ".join(broken[:5]) + (", ..." if len(broken) > 5 else "")
+        raise MetannError(
+            f"{len(broken)} of {len(found.pictures) + len(found.problems)} images have no answer: {shown}; the others have theirs"
+        )
 
 
-def _find(given: list[Path]) -> list[Path]:
-    """Image files: those that are named, and in a folder those with an image's suffix, in order of their path."""
-    from metann.datasets.image_folder import SUFFIXES
-    from metann.errors import MetannError, one_of
-
-    found = []
-    for path in given:
-        if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-            if not inside:
-                raise MetannError(f"no images in folder {path}; known: {one_of(SUFFIXES)}")
-            found += inside
-        elif path.exists():
-            found.append(path)
-        else:
-            raise MetannError(f"no image {path}; give image files or folders of images")
-    if not found:
-        raise MetannError("no images given; give image files or folders of images")
-    return found
-
-
-def _read(paths: list[Path], channels: int, size: int) -> "Tensor":
-    """(N, channels, size, size) uint8."""
+def _answers(network: "MetaNeuralNetwork", paths: list[Path], broken: list[str]) -> Iterator[dict[str, Any]]:
+    """One row for each file that can be read; the others go into `broken`."""
     import numpy as np
     import torch
-    from PIL import Image
 
-    from metann.datasets._pictures import read_pictures
-    from metann.errors import MetannError
+    from metann.datasets._photos import read_photos
+    from metann.datasets._search import printable
 
-    images_NCHW = read_pictures(paths, size)
-    if channels not in (1, 3):
-        raise MetannError(f"the networks take images of {channels} channels; files have 1 (grey) or 3 (colour)")
-    if channels > images_NCHW.shape[1]:
-        images_NCHW = np.repeat(images_NCHW, channels, axis=1)
-    elif channels < images_NCHW.shape[1]:
-        colours_NHWC = np.ascontiguousarray(images_NCHW.transpose(0, 2, 3, 1))
-        images_NCHW = np.stack([np.asarray(Image.fromarray(image).convert("L"))[None] for image in colours_NHWC])
-    return torch.from_numpy(np.ascontiguousarray(images_NCHW))
-
-
-def _answers(network: "MetaNeuralNetwork", paths: list[Path]) -> Iterator[dict[str, Any]]:
     names, header = network.class_names, network.header
     for start in range(0, len(paths), BATCH):
         some = paths[start : start + BATCH]
-        answer = network(_read(some, header["channels"], header["image_size"]))
-        for path, p_K, active_K, macs in zip(some, *(part.tolist() for part in answer), strict=True):
+        pictures = read_photos(some, header["channels"], header["image_size"], header.get("bits"))
+        broken += pictures.problems.values()
+        good = [row for row in range(len(some)) if row not in pictures.problems]
+        if not good:
+            continue
+        answer = network(torch.from_numpy(np.ascontiguousarray(pictures.images_NCHW[good])))
+        for path, p_K, active_K, macs in zip([some[row] for row in good], *(part.tolist() for part in answer), strict=True):
             best = max(range(len(p_K)), key=p_K.__getitem__)
             yield {
-                "file": str(path),
+                "file": printable(path),
                 "class": names[best],
                 "probability": p_K[best],
                 "active": [name for name, active in zip(names, active_K, strict=True) if active],

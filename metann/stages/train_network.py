@@ -80,6 +80,8 @@ def train_network(
         "code": code,
         "versions": versions(),
     }
+    if info.bits is not None:
+        header["bits"] = info.bits  # of 16-bit files: what is predicted later is scaled alike
     if fold is not None:
         if not 0 <= fold < folds:
             raise MetannError(f"fold {fold} is not in 0 .. {folds - 1}; give another --fold, or more --folds")
