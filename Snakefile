@@ -15,22 +15,17 @@ container: "docker://metann:0.1.0"
 include: "rules/common.smk"
 include: "rules/data.smk"
 include: "rules/networks.smk"
+include: "rules/figures.smk"
 
 
-if run.mnn:
+for family in run.families:
 
-    include: "rules/mnn.smk"
-    include: "rules/figures.smk"
-
-
-if run.cascade:
-
-    include: "rules/cascade.smk"
+    include: f"rules/{family}.smk"
 
 
 rule all:
     default_target: True
     input:
-        rules.collect_results.output.summary if run.mnn else [],
-        expand(rules.draw_figure.output, figure=run.figures) if run.mnn else [],
-        rules.cascade.input if run.cascade else [],
+        rules.collect_run.output,
+        [getattr(rules, family).input for family in run.families],
+        expand(rules.draw_figure.output, figure=run.figures),

@@ -39,6 +39,20 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def read_text(path: Path) -> str:
+    """Read UTF-8 text.
+
+    Raises:
+        MetannError: the file is missing or no text.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise MetannError(f"no file {path}; run the stage that makes it, or check the path") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise MetannError(f"cannot read {path} as text: {error}; delete it and run snakemake again") from None
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write JSON with sorted keys, whole or not at all; a number that is not finite is refused (ValueError)."""
     write_text(path, json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n")
@@ -51,8 +65,6 @@ def read_json(path: Path) -> Any:
         MetannError: the file is missing or not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise MetannError(f"no file {path}; run the stage that makes it, or check the path") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
         raise MetannError(f"cannot read {path} as JSON: {error}; delete it and run snakemake again") from None

@@ -45,8 +45,17 @@ def figures() -> tuple[str, ...]:
     return files_with("figures", "draw")
 
 
+FAMILIES = ("mnn", "cascade")
+"""Each has a section of the configuration, a folder, rules, a stage collect_{family}, figures {family}_* and tables {family}_*."""
+
+
+def family_of(name: str) -> str | None:
+    """The family that a figure or table belongs to, by the start of its name; None: over families."""
+    return next((family for family in FAMILIES if name.startswith(f"{family}_")), None)
+
+
 def literal(file: str, name: str) -> Any:
-    """The literal value assigned to `name` at the top level of a file of the package (`figures/heatmap.py`), or None."""
+    """The literal value assigned to `name` at the top level of a file of the package (`figures/mnn_heatmap.py`), or None."""
     for node in _tree(PACKAGE / file).body:
         if isinstance(node, ast.Assign) and any(isinstance(target, ast.Name) and target.id == name for target in node.targets):
             return ast.literal_eval(node.value)

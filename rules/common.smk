@@ -1,17 +1,23 @@
-# Helpers for the rules; no rules here.
-import hashlib
-import re
+# What the rules share; no rules here.
 import sys
 from functools import partial
 from pathlib import Path
 
-from metann import registry
+from metann import layout
 from metann.config.run import Config as RunConfig
+from metann.config.section import flags, read_section
 from metann.data.classes import check_files, class_count
 from metann.errors import MetannError
-from metann.workflow.provenance import code_digest
-from metann.config.section import flags, read_section
-from metann.workflow.rules import gpus, gpus_are_there, use_this_environment
+from metann.workflow.provenance import stage_code
+from metann.workflow.rules import (
+    folder,
+    gpus,
+    gpus_are_there,
+    grows,
+    one_of,
+    short_digest,
+    use_this_environment,
+)
 
 use_this_environment()
 gpus = partial(gpus, there=gpus_are_there(workflow.resource_settings))
@@ -21,7 +27,7 @@ try:
     imported = [name for name, network in run.networks.items() if network.imported]
     trained = [name for name in run.networks if name not in imported]
     RESULTS = f"results/{run.run}"
-    DATA = f"{RESULTS}/data"
+    DATA = f"{RESULTS}/{layout.DATA}"
     # Prepared data need their raw files no more; a run of imported tables never does.
     if trained and not Path(DATA, "dataset.json").exists():
         check_files(run.data)
@@ -30,33 +36,22 @@ except MetannError as error:
     # A SystemExit, because Snakemake adds a place in this file to every other kind; the place is in the configuration.
     sys.exit(f"metann: error: config: {error}")
 
-NETWORK = f"{RESULTS}/networks/{{network}}/seed_{{seed}}"
+NETWORK = f"{RESULTS}/{layout.NETWORK}"
 
 
-def one_of(names):
-    """A wildcard constraint: exactly these names, or nothing at all."""
-    return "|".join(re.escape(str(name)) for name in names) or "(?!)"
+def table(name):
+    """A table of the run."""
+    return f"{RESULTS}/{layout.TABLE.format(table=name)}"
 
 
-def short_digest(texts):
-    """8 hex digits that name a set of texts in their order."""
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:8]
-
-
-def folder(path, up=1):
-    """The folder of a file, or one further up; for params, which the linter wants derived from files."""
-    return str(Path(str(path)).parents[up - 1])
-
-
-def code(stage, *named):
-    """Digest of a stage's code and of the modules that it imports by name only."""
-    return code_digest(f"metann.stages.{stage}", *named)
-
-
-def family(network):
-    """The module that builds a configured network."""
-    architecture = run.networks[network].architecture
-    return f"metann.networks.{registry.architectures()[architecture]}"
+def network_code(stage, network):
+    """The digest of a stage that builds or reads a configured network."""
+    section = run.networks[network]
+    return stage_code(
+        stage,
+        architectures=[section.architecture],
+        published=stage == "train_network" and section.weights is not None,
+    )
 
 
 def network_flags(network):
@@ -64,8 +59,13 @@ def network_flags(network):
     return flags("network", run.networks[network], leave_out=["training"])
 
 
+def figures(family):
+    """The figures of a family."""
+    return expand(rules.draw_figure.output, figure=getattr(run, family).figures)
+
+
 wildcard_constraints:
     network=one_of(run.networks),
     seed=one_of(run.seeds),
-    figure=one_of(run.figures),
+    figure=one_of(run.all_figures),
     fold=r"\d+",

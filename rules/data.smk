@@ -9,13 +9,13 @@ rule prepare_data:
         f"{DATA}/prepare_data.tsv"
     localrule: True
     resources:
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        mem_mb=grows(3000),
+        runtime=grows(30),
     params:
         # A function, because braces in a path would be taken for wildcards.
         data=lambda wildcards: flags("data", run.data),
         output=lambda wildcards, output: folder(output.info),
-        code=code("prepare_data", f"metann.datasets.{run.data.name}"),
+        code=stage_code("prepare_data", dataset=run.data.name),
     message:
         f"Prepare the images of {run.data.name}"
     shell:

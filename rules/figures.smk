@@ -1,29 +1,61 @@
-from metann.figures._captions import caption as figure_caption
+from metann.figures._captions import caption as figure_caption, tables_of
 
 
 rule draw_figure:
     input:
-        results=rules.collect_results.output.results,
-        tables=rules.collect_results.output.tables,
+        lambda wildcards: [table(name) for name in tables_of(wildcards.figure)],
     output:
         png=report(
-            f"{RESULTS}/figures/{{figure}}.png",
+            f"{RESULTS}/{layout.FIGURE}.png",
             caption="caption.rst",
             category="Figures",
             labels={"figure": "{figure}"},
         ),
-        svg=f"{RESULTS}/figures/{{figure}}.svg",
+        svg=f"{RESULTS}/{layout.FIGURE}.svg",
     log:
-        f"{RESULTS}/figures/{{figure}}.log",
+        f"{RESULTS}/{layout.FIGURE}.log",
     localrule: True
     resources:
-        mem_mb=lambda wildcards, attempt: 1500 * attempt,
-        runtime=lambda wildcards, attempt: 10 * attempt,
+        mem_mb=grows(1500),
+        runtime=grows(10),
     params:
-        run=lambda wildcards, input: folder(input.results),
+        run=lambda wildcards, output: folder(output.png, up=2),
         caption=lambda wildcards: figure_caption(wildcards.figure),
-        code=lambda wildcards: code("draw_figure", f"metann.figures.{wildcards.figure}"),
+        code=lambda wildcards: stage_code("draw_figure", figures=[wildcards.figure]),
     message:
         "Draw {wildcards.figure}"
     shell:
         "metann draw-figure {wildcards.figure} --run={params.run:q} --png={output.png:q} --svg={output.svg:q} > {log:q} 2>&1"
+
+
+rule collect_run:
+    input:
+        settings=[table(f"{family}_settings") for family in run.families],
+        pages=[
+            f"{RESULTS}/{layout.PAGE}".format(family=family) for family in run.families
+        ],
+        networks=expand(
+            f"{NETWORK}/probabilities.parquet", network=run.networks, seed=run.seeds
+        ),
+    output:
+        results=f"{RESULTS}/{layout.RESULTS}",
+        summary=report(
+            f"{RESULTS}/{layout.SUMMARY}",
+            category="Results",
+            labels={"what": "summary"},
+        ),
+    log:
+        f"{RESULTS}/collect_run.log",
+    localrule: True
+    resources:
+        mem_mb=grows(2000),
+        runtime=grows(10),
+    params:
+        run=lambda wildcards, output: folder(output.summary),
+        families=[f"--families={family}" for family in run.families],
+        statistics=flags("statistics", run.statistics),
+        code=stage_code("collect_run"),
+    message:
+        "Put the families of {RESULTS} side by side"
+    shell:
+        "metann collect-run --run={params.run:q} {params.families} --networks {input.networks:q} {params.statistics:q} > {log:q} 2>&1"

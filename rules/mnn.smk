@@ -1,31 +1,36 @@
-from metann.function_call import SwitchFunction
+from metann.config.mnn import MnnEvaluation
+from metann.mnn.setting import functions_in
 from metann.thresholds import format_threshold
 
-SWITCH = f"{RESULTS}/networks/{run.mnn.switch}/seed_{{seed}}"
-EXPERTS = f"{RESULTS}/experts/seed_{{seed}}/dataset_threshold_{{dataset_threshold}}"
-EVALUATION = (
-    f"{RESULTS}/evaluation/seed_{{seed}}/dataset_threshold_{{dataset_threshold}}"
-)
+SWITCH = NETWORK.replace("{network}", run.mnn.switch)
+EXPERTS = f"{RESULTS}/{layout.EXPERTS}"
+EXPERT = f"{RESULTS}/{layout.EXPERT}"
+EVALUATION = f"{RESULTS}/{layout.EVALUATION}"
 
 dataset_thresholds = [format_threshold(t) for t in run.mnn.dataset_thresholds]
-switch_functions = [SwitchFunction.parse(text) for text in run.mnn.switch_functions]
-thresholds = [
-    SwitchFunction(name="threshold", parameters=(t,)) for t in run.mnn.test_thresholds
+cells = [
+    function.slug
+    for function in functions_in(run.mnn.test_thresholds, run.mnn.switch_functions)
 ]
 # A rule's outputs are fixed, so there is one rule for each group of classes. Groups of one are a wildcard instead: Snakemake
 # compares every file that it looks for with the outputs of every rule, which takes minutes for 1,000 rules.
 class_groups = (
     [["{c}"]]
-    if run.expert.classes_per_job == 1
+    if run.mnn.classes_per_job == 1
     else [
-        range(first, min(first + run.expert.classes_per_job, n_classes))
-        for first in range(0, n_classes, run.expert.classes_per_job)
+        range(first, min(first + run.mnn.classes_per_job, n_classes))
+        for first in range(0, n_classes, run.mnn.classes_per_job)
     ]
 )
-# Snakemake does not run a job again for an output that nobody asks for. The results ask for one file that is named after
-# all cells, instead of for every cell, which would fill the screen.
-cells_digest = short_digest(function.slug for function in thresholds + switch_functions)
-TABLES = ("choice", "controls", "curves", "expert_sets", "misclassified")
+MNN_TABLES = (
+    "results",
+    "choice",
+    "controls",
+    "curves",
+    "expert_sets",
+    "misclassified",
+    "settings",
+)
 EXPERT_FILES = (
     "weights.safetensors",
     "training.csv",
@@ -55,16 +60,16 @@ for group in class_groups:
                 else []
             ),
         output:
-            [f"{EXPERTS}/class_{c}/{name}" for c in group for name in EXPERT_FILES],
+            expand(f"{EXPERT}/{{name}}", c=group, name=EXPERT_FILES, allow_missing=True),
         log:
             f"{EXPERTS}/train_expert_{group[0]}.log",
         benchmark:
             f"{EXPERTS}/train_expert_{group[0]}.tsv"
-        threads: run.expert.threads
+        threads: run.mnn.expert.threads
         resources:
-            mem_mb=lambda wildcards, attempt: 3000 * attempt,
-            runtime=lambda wildcards, attempt: 120 * attempt,
-            gpu=gpus(run.expert),
+            mem_mb=grows(3000),
+            runtime=grows(120),
+            gpu=gpus(run.mnn.expert),
         params:
             classes=lambda wildcards, output, group=group: [
                 str(c).format(c=wildcards.get("c")) for c in group
@@ -72,59 +77,54 @@ for group in class_groups:
             selection=lambda wildcards, input: [
                 f"--selection={path}" for path in [*input.get("selection", [])]
             ],
-            expert=flags("expert", run.expert, leave_out=["classes_per_job"]),
+            expert=flags("expert", run.mnn.expert),
             data=lambda wildcards, input: folder(input.info),
             output=lambda wildcards, output: folder(output[0], up=2),
-            code=code("train_expert", family(run.mnn.switch)),
+            code=network_code("train_expert", run.mnn.switch),
         message:
             "Train experts of dataset threshold {wildcards.dataset_threshold}, seed {wildcards.seed}"
         shell:
             "metann train-expert --classes {params.classes} --dataset-threshold={wildcards.dataset_threshold}"
             " --switch={input.switch:q} --probabilities={input.probabilities:q} {params.selection:q} --data={params.data:q}"
-            " {params.expert:q} --seed={wildcards.seed} --output={params.output:q} --code={params.code} > {log:q} 2>&1"
+            " {params.expert:q} --seed={wildcards.seed} --output={params.output:q} > {log:q} 2>&1"
 
 
+# Snakemake does not run a job again for an output that nobody asks for. The results ask for one index that is named after
+# all cells, instead of for every cell, which would fill the screen.
 rule evaluate_mnn:
     input:
         switch=f"{SWITCH}/probabilities.parquet",
-        experts=[
-            f"{EXPERTS}/class_{c}/expert_probabilities.parquet"
-            for c in range(n_classes)
-        ],
-        sets=[f"{EXPERTS}/class_{c}/expert_set.json" for c in range(n_classes)],
+        experts=expand(
+            f"{EXPERT}/expert_probabilities.parquet",
+            c=range(n_classes),
+            allow_missing=True,
+        ),
+        sets=expand(f"{EXPERT}/expert_set.json", c=range(n_classes), allow_missing=True),
     output:
         prefix=f"{EVALUATION}/prefix.parquet",
-        curve=f"{EVALUATION}/curve.parquet",
-        index=f"{EVALUATION}/cells/index_{cells_digest}.json",
-        cells=[
-            f"{EVALUATION}/cells/{function.slug}.parquet"
-            for function in thresholds + switch_functions
-        ],
+        index=f"{EVALUATION}/cells/index_{short_digest(cells)}.json",
+        cells=[f"{EVALUATION}/cells/{cell}.parquet" for cell in cells],
     log:
         f"{EVALUATION}/evaluate_mnn.log",
     benchmark:
         f"{EVALUATION}/evaluate_mnn.tsv"
     localrule: True
     resources:
-        mem_mb=lambda wildcards, attempt: 1500 * attempt,
-        runtime=lambda wildcards, attempt: 20 * attempt,
+        mem_mb=grows(1500),
+        runtime=grows(20),
     params:
-        thresholds=[format_threshold(t) for t in run.mnn.test_thresholds],
-        functions=[f"--switch-functions={function}" for function in switch_functions],
-        combine=run.mnn.combine,
-        temperature=run.mnn.temperature,
+        options=flags("", run.mnn, MnnEvaluation),
         output=lambda wildcards, output: folder(output.prefix),
-        code=code("evaluate_mnn"),
+        code=stage_code("evaluate_mnn"),
     message:
         "Evaluate dataset threshold {wildcards.dataset_threshold}, seed {wildcards.seed}, at every test threshold"
     shell:
         "metann evaluate-mnn --switch={input.switch:q} --experts {input.experts:q}"
-        " --dataset-threshold={wildcards.dataset_threshold} --test-thresholds {params.thresholds} {params.functions:q}"
-        " --combine={params.combine} --temperature={params.temperature} --output={params.output:q}"
-        " --index={output.index:q} --code={params.code} > {log:q} 2>&1"
+        " --dataset-threshold={wildcards.dataset_threshold} {params.options:q} --output={params.output:q}"
+        " --index={output.index:q} > {log:q} 2>&1"
 
 
-rule collect_results:
+rule collect_mnn:
     input:
         index=expand(
             rules.evaluate_mnn.output.index,
@@ -142,21 +142,20 @@ rule collect_results:
             seed=run.seeds,
         ),
     output:
-        results=f"{RESULTS}/results.parquet",
         summary=report(
-            f"{RESULTS}/summary.md",
+            f"{RESULTS}/mnn.md",
             category="Results",
-            labels={"what": "summary"},
+            labels={"what": "summary of the meta neural network"},
         ),
-        tables=expand(f"{RESULTS}/tables/{{table}}.parquet", table=TABLES),
+        tables=[table(f"mnn_{name}") for name in MNN_TABLES],
     log:
-        f"{RESULTS}/collect_results.log",
+        f"{RESULTS}/mnn/collect_mnn.log",
     benchmark:
-        f"{RESULTS}/collect_results.tsv"
+        f"{RESULTS}/mnn/collect_mnn.tsv"
     localrule: True
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 20 * attempt,
+        mem_mb=grows(2000),
+        runtime=grows(20),
     params:
         evaluations=lambda wildcards, input: [folder(path) for path in input.prefix],
         experts=expand(EXPERTS, seed=run.seeds, dataset_threshold=dataset_thresholds),
@@ -164,12 +163,17 @@ rule collect_results:
             f"--controls={path}" for path in input.controls
         ],
         statistics=flags("statistics", run.statistics),
-        figures=[f"--figures={figure}" for figure in run.figures],
+        figures=[f"--figures={figure}" for figure in run.mnn.figures],
         output=lambda wildcards, output: folder(output.summary),
-        code=code("collect_results"),
+        code=stage_code("collect_mnn", figures=run.mnn.figures),
     message:
-        "Collect the results of {RESULTS}"
+        "Collect the results of the meta neural network of {RESULTS}"
     shell:
-        "metann collect-results --evaluations {params.evaluations:q} --expert-sets {params.experts:q}"
-        " {params.controls:q} {params.statistics:q} {params.figures:q} --output={params.output:q}"
-        " --code={params.code} > {log:q} 2>&1"
+        "metann collect-mnn --evaluations {params.evaluations:q} --expert-sets {params.experts:q}"
+        " {params.controls:q} {params.statistics:q} {params.figures:q} --output={params.output:q} > {log:q} 2>&1"
+
+
+rule mnn:
+    input:
+        rules.collect_mnn.output.summary,
+        figures("mnn"),

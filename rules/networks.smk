@@ -15,52 +15,35 @@ rule train_network:
         network=one_of(trained),
     threads: run.training.threads
     resources:
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        mem_mb=grows(3000),
+        runtime=grows(240),
         gpu=lambda wildcards: gpus(run.training_of(wildcards.network)),
     params:
         network=lambda wildcards: network_flags(wildcards.network),
         training=lambda wildcards: flags("training", run.training_of(wildcards.network)),
+        fold=[],
         data=lambda wildcards, input: folder(input.info),
         output=lambda wildcards, output: folder(output.weights),
-        code=lambda wildcards: code("train_network", family(wildcards.network)),
+        code=lambda wildcards: network_code("train_network", wildcards.network),
     message:
         "Train network {wildcards.network}, seed {wildcards.seed}"
     shell:
-        "metann train-network --name={wildcards.network:q} {params.network:q} {params.training:q} --data={params.data:q}"
-        " --seed={wildcards.seed} --output={params.output:q} --code={params.code} > {log:q} 2>&1"
+        "metann train-network --name={wildcards.network:q} {params.network:q} {params.training:q} {params.fold} --data={params.data:q}"
+        " --seed={wildcards.seed} --output={params.output:q} > {log:q} 2>&1"
 
 
-rule train_fold:
-    input:
-        **rules.prepare_data.output,
+use rule train_network as train_fold with:
     output:
-        weights=f"{NETWORK}/fold_{{fold}}/weights.safetensors",
-        history=f"{NETWORK}/fold_{{fold}}/training.csv",
+        weights=f"{RESULTS}/{layout.FOLD}/weights.safetensors",
+        history=f"{RESULTS}/{layout.FOLD}/training.csv",
     log:
-        f"{NETWORK}/fold_{{fold}}/train_network.log",
+        f"{RESULTS}/{layout.FOLD}/train_network.log",
     benchmark:
-        f"{NETWORK}/fold_{{fold}}/train_network.tsv"
-    wildcard_constraints:
-        network=one_of(trained),
-    threads: run.training.threads
-    resources:
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
-        gpu=lambda wildcards: gpus(run.training_of(wildcards.network)),
+        f"{RESULTS}/{layout.FOLD}/train_network.tsv"
     params:
-        network=lambda wildcards: network_flags(wildcards.network),
-        training=lambda wildcards: flags("training", run.training_of(wildcards.network)),
-        folds=folds,
-        data=lambda wildcards, input: folder(input.info),
-        output=lambda wildcards, output: folder(output.weights),
-        code=lambda wildcards: code("train_network", family(wildcards.network)),
+        fold=lambda wildcards: [f"--fold={wildcards.fold}", f"--folds={folds}"],
     message:
         "Train network {wildcards.network} without fold {wildcards.fold}, seed {wildcards.seed}"
-    shell:
-        "metann train-network --name={wildcards.network:q} {params.network:q} {params.training:q} --data={params.data:q}"
-        " --seed={wildcards.seed} --fold={wildcards.fold} --folds={params.folds} --output={params.output:q}"
-        " --code={params.code} > {log:q} 2>&1"
 
 
 rule export_probabilities:
@@ -77,26 +60,26 @@ rule export_probabilities:
         network=one_of(trained),
     threads: run.training.threads
     resources:
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        mem_mb=grows(3000),
+        runtime=grows(30),
         gpu=lambda wildcards: gpus(run.training_of(wildcards.network)),
     params:
+        fold=[],
         device=lambda wildcards: run.training_of(wildcards.network).device,
         data=lambda wildcards, input: folder(input.info),
-        code=lambda wildcards: code("export_probabilities", family(wildcards.network)),
+        code=lambda wildcards: network_code("export_probabilities", wildcards.network),
     message:
         "Export the probabilities of network {wildcards.network}, seed {wildcards.seed}"
     shell:
-        "metann export-probabilities --weights={input.weights:q} --data={params.data:q} --output={output.probabilities:q}"
-        " --network={wildcards.network:q} --seed={wildcards.seed} --device={params.device} --threads={threads} --code={params.code}"
-        " > {log:q} 2>&1"
+        "metann export-probabilities --weights {input.weights:q} {params.fold} --data={params.data:q} --output={output.probabilities:q}"
+        " --network={wildcards.network:q} --seed={wildcards.seed} --device={params.device} --threads={threads} > {log:q} 2>&1"
 
 
-rule export_out_of_fold:
+use rule export_probabilities as export_out_of_fold with:
     input:
         **rules.prepare_data.output,
         weights=expand(
-            f"{NETWORK}/fold_{{fold}}/weights.safetensors",
+            f"{RESULTS}/{layout.FOLD}/weights.safetensors",
             fold=range(folds),
             allow_missing=True,
         ),
@@ -106,23 +89,10 @@ rule export_out_of_fold:
         f"{NETWORK}/export_out_of_fold.log",
     benchmark:
         f"{NETWORK}/export_out_of_fold.tsv"
-    wildcard_constraints:
-        network=one_of(trained),
-    threads: run.training.threads
-    resources:
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
-        gpu=lambda wildcards: gpus(run.training_of(wildcards.network)),
     params:
-        device=lambda wildcards: run.training_of(wildcards.network).device,
-        data=lambda wildcards, input: folder(input.info),
-        code=lambda wildcards: code("export_probabilities", family(wildcards.network)),
+        fold=["--out-of-fold"],
     message:
         "Export out-of-fold probabilities of network {wildcards.network}, seed {wildcards.seed}"
-    shell:
-        "metann export-probabilities --weights {input.weights:q} --out-of-fold --network={wildcards.network:q}"
-        " --seed={wildcards.seed} --data={params.data:q} --output={output.probabilities:q} --device={params.device}"
-        " --threads={threads} --code={params.code} > {log:q} 2>&1"
 
 
 rule import_probabilities:
@@ -143,13 +113,13 @@ rule import_probabilities:
         network=one_of(imported),
     localrule: True
     resources:
-        mem_mb=lambda wildcards, attempt: 1000 * attempt,
-        runtime=lambda wildcards, attempt: 10 * attempt,
+        mem_mb=grows(1000),
+        runtime=grows(10),
     params:
         network=lambda wildcards: network_flags(wildcards.network),
-        code=lambda wildcards: code("import_probabilities"),
+        code=stage_code("import_probabilities"),
     message:
         "Import the probabilities of {wildcards.network}"
     shell:
         "metann import-probabilities --name={wildcards.network:q} {params.network:q} --output={output.probabilities:q}"
-        " --code={params.code} > {log:q} 2>&1"
+        " > {log:q} 2>&1"

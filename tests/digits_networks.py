@@ -4,8 +4,9 @@ import csv
 from pathlib import Path
 
 from metann.config.data import DataSection
+from metann.config.mnn import ExpertSection
 from metann.config.network import NetworkSection
-from metann.config.run import ExpertSection, TrainingSection
+from metann.config.training import TrainingSection
 from metann.stages.export_probabilities import export_probabilities
 from metann.stages.prepare_data import prepare_data
 from metann.stages.train_expert import train_expert

@@ -27,7 +27,8 @@ def checkout(folder: Path, source: Path = ROOT) -> Path:
     for name in ("metann", "rules", "envs", "slurm", "profiles"):
         shutil.copytree(source / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(source / "Snakefile", folder / "Snakefile")
-    config = yaml.safe_load((ROOT / "presets/digits.yaml").read_text()) | {"figures": ["heatmap"]}
+    config = yaml.safe_load((ROOT / "presets/digits.yaml").read_text()) | {}
+    config["mnn"]["figures"] = ["mnn_heatmap"]
     (folder / CONFIG).write_text(yaml.safe_dump(config))
     return folder
 

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from metann import layout
+from metann.config.mnn import MnnEvaluation
+from metann.config.section import read_section
 from metann.files import write_json
-from metann.stages.collect_results import collect_results
+from metann.stages.collect_mnn import collect_mnn
 from metann.stages.evaluate_mnn import evaluate_mnn
 from metann.tables.probabilities import (
     ExpertProbabilities,
@@ -17,7 +20,6 @@ from metann.tables.probabilities import (
     write_expert_probabilities,
     write_probabilities,
 )
-from metann.thresholds import format_threshold
 
 THRESHOLDS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.9, 1.0)
 FUNCTIONS = ("top_k(2)", "top_p(0.9)", "only_if_unsure(0.6, 2)", "none", "all")
@@ -53,7 +55,7 @@ def write_expert(path: Path, answers_N: np.ndarray, labels_N: np.ndarray, split_
 
 
 def expert_path(folder: Path, seed: int, threshold: float, c: int) -> Path:
-    return folder / "experts" / f"seed_{seed}" / f"dataset_threshold_{format_threshold(threshold)}" / f"class_{c}"
+    return layout.place(folder, layout.EXPERT, seed=seed, dataset_threshold=threshold, c=c)
 
 
 def make_tables(
@@ -108,11 +110,11 @@ def make_tables(
 
 def evaluate(folder: Path, seed: int, threshold: float, **options: object) -> Path:
     """Evaluate one dataset threshold; returns the folder of the evaluation."""
-    output = folder / "evaluation" / f"seed_{seed}" / f"dataset_threshold_{format_threshold(threshold)}"
+    output = layout.place(folder, layout.EVALUATION, seed=seed, dataset_threshold=threshold)
     experts = sorted(expert_path(folder, seed, threshold, 0).parent.glob("class_*/expert_probabilities.parquet"))
     arguments = {"test_thresholds": list(THRESHOLDS), "switch_functions": list(FUNCTIONS)} | options
     switch = folder / "networks" / "switch" / f"seed_{seed}" / "probabilities.parquet"
-    evaluate_mnn(switch=switch, experts=experts, dataset_threshold=threshold, output=output, **arguments)
+    evaluate_mnn(switch=switch, experts=experts, dataset_threshold=threshold, output=output, options=read_section(MnnEvaluation, arguments))
     return output
 
 
@@ -122,7 +124,7 @@ def make_run(folder: Path, *, options: dict[str, object] | None = None, collect:
     seeds, thresholds = tables.get("seeds", (0,)), tables.get("dataset_thresholds", (0.1, 0.2))
     evaluations = [evaluate(folder, seed, threshold, **options or {}) for seed in seeds for threshold in thresholds]
     controls = sorted(folder.glob("networks/wide/*/probabilities.parquet"))
-    collect_results(evaluations=evaluations, output=folder, expert_sets=[folder / "experts"], controls=controls, **collect or {})
+    collect_mnn(evaluations=evaluations, output=folder, expert_sets=[folder / "mnn"], controls=controls, **collect or {})
     return folder
 
 

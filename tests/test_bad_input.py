@@ -130,9 +130,9 @@ TYPED: list[tuple[str, tuple[str, ...], str]] = [
     ("expert missing", tuple(word for word in EVALUATE if word != EXPERTS[4]), "class 4"),
     ("expert twice", (*EVALUATE[:2], "--experts", EXPERTS[0], *EVALUATE[3:]), "class 0 is given twice"),
     ("unknown figure", ("draw-figure", "heatmp", "--run=.", "--png=out.png"), "heatmp"),
-    ("figure without tables", ("draw-figure", "heatmap", "--run=.", "--png=out.png"), "results.parquet"),
-    ("figure without a file", ("draw-figure", "heatmap", "--run=."), "--png"),
-    ("folder without evaluations", ("collect-results", "--evaluations", "data", "--output=out"), "prefix.parquet"),
+    ("figure without tables", ("draw-figure", "mnn_heatmap", "--run=.", "--png=out.png"), "mnn_results.parquet"),
+    ("figure without a file", ("draw-figure", "mnn_heatmap", "--run=."), "--png"),
+    ("folder without evaluations", ("collect-mnn", "--evaluations", "data", "--output=out"), "prefix.parquet"),
 ]
 
 
@@ -354,8 +354,7 @@ def test_shell_characters_in_a_configuration_are_only_characters(place: Path) ->
         "run": "odd",
         "data": {"name": "image_folder", "root": name, "image_size": 8},
         "networks": {"switch": {"architecture": "small_cnn", "weights": f"{name}/w.safetensors"}},
-        "mnn": {"controls": []},
-        "figures": [],
+        "mnn": {"controls": [], "figures": []},
     }
     (place / "odd.yaml").write_text(yaml.safe_dump(config))
     done = snakemake("--cores", 1, "--configfile", "odd.yaml", "--show-failed-logs", cwd=place, check=False)

@@ -40,7 +40,7 @@ BAD = [
     ("negative duplicates", {"workload": {"duplicates": -1}}, "greater than or equal to 0"),
     ("rotations above one", {"workload": {"rotations": 2}}, "less than or equal to 1"),
     ("batch of none", {"batch_size": 0}, "greater than or equal to 1"),
-    ("figure of others", {"figures": ["heatmap"]}, "unknown figure of cascades 'heatmap'"),
+    ("figure of others", {"figures": ["heatmap"]}, "figure of cascade"),
 ]
 
 

@@ -17,7 +17,6 @@ pytestmark = pytest.mark.slow
 FIGURES = ("cascade_thresholds", "cascade_cost", "cascade_complementarity", "cascade_memory")
 DIGITS = {
     "run": "tiny",
-    "mnn": None,
     "seeds": [0, 1],
     "data": {"name": "digits"},
     "networks": {

@@ -1,6 +1,5 @@
 """Stage collect_cascade and the figures of cascades, on runs that a user may have."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,8 @@ from cascade_tables import NETWORKS, write_tables
 from matplotlib.image import imread
 
 from metann import registry
+from metann.config.cascade import CascadeChoice, CascadeSearch
+from metann.config.section import read_section
 from metann.errors import MetannError
 from metann.files import write_json
 from metann.stages.choose_cascade import choose_cascade
@@ -50,14 +51,15 @@ REPORT = {
 def make(folder: Path, seeds=(0,), macs=True, networks=NETWORKS, scores=None, postcheck="both", objective="accuracy", target=None) -> Path:
     """A run's folder, up to its tables."""
     searches, memories = [], []
-    chains = [json.dumps({"networks": list(networks)[:3]})] if len(networks) > 2 else []
+    chains = [{"networks": list(networks)[:3]}] if len(networks) > 2 else []
+    wanted = {"grid": 60, "chains": chains, "postcheck": postcheck}
+    wanted |= ({"scores": scores} if scores else {}) | ({"target": target} if target is not None else {})
+    options = read_section(CascadeSearch, wanted)
     for seed in seeds:
         tables = write_tables(folder / "networks", seed, n=400, macs=macs, networks=networks)
         searches.append(folder / f"cascade/seed_{seed}")
-        search_cascade(
-            probabilities=tables, output=searches[-1], seed=seed, grid=60, chains=chains, scores=scores, postcheck=postcheck, target=target
-        )
-    choose_cascade(searches=searches, output=folder, objective=objective)
+        search_cascade(probabilities=tables, output=searches[-1], seed=seed, options=options)
+    choose_cascade(searches=searches, output=folder, options=CascadeChoice(objective=objective))
     for seed, search in zip(seeds, searches, strict=True):
         memories.append(search / "memory.parquet")
         tables = [folder / "networks" / name / f"seed_{seed}/probabilities.parquet" for name in networks]

@@ -7,9 +7,11 @@ import pytest
 import yaml
 
 from metann.config.data import DataSection
+from metann.config.mnn import ExpertSection, MnnSection
 from metann.config.network import NetworkSection
-from metann.config.run import Config, ExpertSection, TrainingSection
+from metann.config.run import Config
 from metann.config.section import flags, read_section
+from metann.config.training import TrainingSection
 from metann.errors import MetannError
 from metann.function_call import SwitchFunction
 
@@ -18,10 +20,12 @@ ROOT = Path(__file__).parent.parent
 
 def test_config_yaml_spells_out_the_defaults() -> None:
     written = yaml.safe_load((ROOT / "config.yaml").read_text())
-    assert read_section(Config, written) == Config()
-    spelled, default = written, Config().model_dump(mode="json")
-    for section in ("data", "training", "mnn", "expert", "statistics"):
+    assert read_section(Config, written) == Config(mnn=MnnSection())
+    spelled, default = written, Config(mnn=MnnSection()).model_dump(mode="json", exclude_none=True)
+    for section in ("training", "mnn", "statistics"):
         assert set(spelled[section]) == set(default[section]), section
+    assert set(spelled["data"]) == set(DataSection().model_dump())
+    assert set(spelled["mnn"]["expert"]) == set(default["mnn"]["expert"])
     assert set(spelled) == set(default)
 
 
@@ -79,7 +83,7 @@ def test_switch_functions_are_read(text: str, slug: str, spelled: str) -> None:
 
 
 BAD: list[tuple[str, dict[str, Any], str]] = [
-    ("unknown key", {"epochs": 3}, r"unknown key 'epochs'; known: cascade, data, expert"),
+    ("unknown key", {"epochs": 3}, r"unknown key 'epochs'; known: cascade, data, figures"),
     ("misspelt key in a section", {"training": {"epoch": 3}}, r"'training\.epoch'; known: batch_size"),
     ("misspelt key in a network", {"networks": {"switch": {"archtecture": "small_cnn"}}}, r"archtecture"),
     ("misspelt section", {"trainig": {}}, "trainig"),
@@ -91,7 +95,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("list for a section", {"training": [1]}, "training"),
     ("momentum of one", {"training": {"momentum": 1}}, "less than 1"),
     ("unknown schedule", {"training": {"schedule": "cyclic"}}, "one_cycle"),
-    ("unknown device", {"expert": {"device": "tpu"}}, "cpu"),
+    ("unknown device", {"mnn": {"expert": {"device": "tpu"}}}, "cpu"),
     ("empty run name", {"run": ""}, "run = ''"),
     ("run is a path", {"run": "../elsewhere"}, "run"),
     ("run is hidden", {"run": ".git"}, "run"),
@@ -112,7 +116,20 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("parameter missing", {"mnn": {"switch_functions": ["top_k"]}}, r"takes \(k\)"),
     ("parameter out of range", {"mnn": {"switch_functions": ["top_p(1.1)"]}}, r"in \[0, 1\]"),
     ("half a class", {"mnn": {"switch_functions": ["top_k(1.5)"]}}, "whole number"),
-    ("unknown figure", {"figures": ["heatmp"]}, "unknown figure 'heatmp'"),
+    ("unknown figure", {"mnn": {"figures": ["heatmp"]}}, "unknown figure of mnn 'heatmp'; known: mnn_cost"),
+    ("unknown figure over families", {"figures": ["heatmp"]}, "unknown figure over families 'heatmp'"),
+    ("old name of a figure", {"mnn": {"figures": ["heatmap"]}}, "'heatmap' is mnn_heatmap now"),
+    ("old place of a figure", {"figures": ["heatmap"]}, r"'heatmap' is mnn_heatmap now; write it into mnn\.figures"),
+    (
+        "figure of a family without a section",
+        {"figures": ["cascade_cost"]},
+        r"'cascade_cost' is of cascade; write it into cascade\.figures",
+    ),
+    ("another family's figure", {"mnn": {"figures": ["cascade_cost"]}}, r"is of cascade; write it into cascade\.figures"),
+    ("old place of the experts' training", {"expert": {"epochs": 3}}, r"`expert` is `mnn\.expert` now"),
+    ("old place of classes_per_job", {"mnn": {"expert": {"classes_per_job": 3}}}, r"it is `mnn\.classes_per_job` now"),
+    ("a family that is null", {"mnn": None}, "a family runs where its section stands"),
+    ("another family that is null", {"cascade": None}, "a family runs where its section stands"),
     ("switch that is no network", {"mnn": {"switch": "swich"}}, r"unknown network \(in mnn\.switch\) 'swich'"),
     ("control that is no network", {"mnn": {"controls": ["wider"]}}, "wider"),
     ("repeated seed", {"seeds": [1, 1]}, "repeat"),
@@ -129,7 +146,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ),
     ("one fold", {"mnn": {"folds": 1}}, "greater than or equal to 2"),
     ("confidence of one", {"statistics": {"confidence": 1}}, "less than 1"),
-    ("classes per job of zero", {"expert": {"classes_per_job": 0}}, "greater than or equal to 1"),
+    ("classes per job of zero", {"mnn": {"classes_per_job": 0}}, "greater than or equal to 1"),
 ]
 
 

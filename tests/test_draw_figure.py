@@ -12,11 +12,11 @@ from synthetic import make_run
 from metann.errors import MetannError
 from metann.figures._captions import caption, tables_of
 from metann.registry import figures
-from metann.stages.collect_results import TABLES
+from metann.stages.collect_mnn import TABLES
 from metann.stages.draw_figure import draw_figure
 
 # Figures of other families need tables of their own.
-MINE = [name for name in figures() if set(tables_of(name)) <= {"results", *TABLES}]
+MINE = [name for name in figures() if set(tables_of(name)) <= {f"mnn_{table}" for table in TABLES}]
 RUNS = {
     "one seed": {"skill": 0.5},
     "three seeds": {"skill": 0.5, "seeds": (0, 1, 2), "train": 400},
@@ -38,7 +38,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def test_all_six_figures_are_there() -> None:
-    assert {"heatmap", "surface", "test_threshold", "expert_sets", "misclassified", "cost"} <= set(MINE)
+    assert {f"mnn_{name}" for name in ("heatmap", "surface", "test_threshold", "expert_sets", "misclassified", "cost")} <= set(MINE)
 
 
 @pytest.mark.parametrize("run", RUNS)
@@ -70,9 +70,9 @@ def test_same_tables_give_the_same_bytes(name: str, runs: dict[str, Path], tmp_p
 def test_drawing_changes_no_settings(runs: dict[str, Path], tmp_path: Path) -> None:
     with mpl.rc_context({"font.size": 31, "lines.linewidth": 9}):
         before = dict(mpl.rcParams)
-        draw_figure("cost", run=runs["one seed"], png=tmp_path / "a.png")
+        draw_figure("mnn_cost", run=runs["one seed"], png=tmp_path / "a.png")
         assert dict(mpl.rcParams) == before
-    draw_figure("cost", run=runs["one seed"], png=tmp_path / "b.png")
+    draw_figure("mnn_cost", run=runs["one seed"], png=tmp_path / "b.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
@@ -83,17 +83,18 @@ def test_bad_input_is_one_line(runs: dict[str, Path], tmp_path: Path) -> None:
         assert "\n" not in str(error.value)
 
     run, png = runs["one seed"], tmp_path / "x.png"
-    fails("unknown figure 'heatmop'; known: .*heatmap.*; add one in metann/figures/", "heatmop", run=run, png=png)
+    fails("unknown figure 'mnn_heatmop'; known: .*mnn_heatmap.*; add one in metann/figures/", "mnn_heatmop", run=run, png=png)
     fails("unknown figure '_style'", "_style", run=run, png=png)
-    fails("nothing to write", "cost", run=run)
-    fails(r"no table .*results\.parquet", "cost", run=tmp_path, png=png)
+    fails("nothing to write", "mnn_cost", run=run)
+    fails(r"no table .*mnn_results\.parquet", "mnn_cost", run=tmp_path, png=png)
     (tmp_path / "file").write_text("")
-    fails("cannot write", "cost", run=run, png=tmp_path / "file" / "x.png")
+    fails("cannot write", "mnn_cost", run=run, png=tmp_path / "file" / "x.png")
     with pytest.raises(MetannError, match="unknown figure"):
-        caption("heatmop")
+        caption("mnn_heatmop")
 
 
 def test_names_and_captions_need_no_matplotlib() -> None:
-    code = "from metann.figures import caption, tables_of; caption('cost'); tables_of('cost'); import sys; print(*sys.modules)"
+    code = "from metann.figures._captions import caption, tables_of; caption('mnn_cost'); tables_of('mnn_cost'); import sys"
+    code += "; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"matplotlib", "pandas", "numpy"} & set(loaded)

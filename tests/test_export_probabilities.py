@@ -16,6 +16,7 @@ from metann.seeds import derive_seed
 from metann.stages.export_probabilities import export_probabilities
 from metann.tables.probabilities import read_probabilities
 from metann.weights.files import load_weights, save_weights
+from metann.workflow.provenance import stage_code
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def naive(prepared: PreparedData, weights: Path, rows: np.ndarray) -> np.ndarray
 
 def test_probabilities_of_every_image(data: Path, folds: list[Path], tmp_path: Path) -> None:
     weights, prepared = folds[0], read_prepared(data)
-    export_probabilities(weights=[weights], data=data, output=tmp_path / "p.parquet", device="cpu", code="abc")
+    export_probabilities(weights=[weights], data=data, output=tmp_path / "p.parquet", device="cpu")
     table = read_probabilities(tmp_path / "p.parquet")
     np.testing.assert_array_equal(table.sample_id, prepared.samples.sample_id)
     np.testing.assert_array_equal(table.label, prepared.samples.label)
@@ -57,14 +58,19 @@ def test_probabilities_of_every_image(data: Path, folds: list[Path], tmp_path: P
 
 
 def test_the_table_says_what_it_is(data: Path, folds: list[Path], tmp_path: Path) -> None:
-    export_probabilities(weights=folds[:1], data=data, output=tmp_path / "p.parquet", device="cpu", code="abc")
+    export_probabilities(weights=folds[:1], data=data, output=tmp_path / "p.parquet", device="cpu")
     found, info = read_probabilities(tmp_path / "p.parquet").metadata, read_prepared(data).info
     module, header = load_weights(folds[0])
     assert found["macs"] == count_macs(module, 1, 8)
     assert found["normalisation"] == {"mean": header["mean"], "std": header["std"]}
     assert torch.__version__.startswith(found["versions"]["torch"])
     wanted = {"dataset": "digits", "digest": info.digest, "class_names": list(info.class_names), "network": "switch"}
-    wanted |= {"seed": 5, "architecture": "small_cnn", "selection": "in_sample", "code": "abc"}
+    wanted |= {
+        "seed": 5,
+        "architecture": "small_cnn",
+        "selection": "in_sample",
+        "code": stage_code("export_probabilities", architectures=["small_cnn"]),
+    }
     assert {key: found[key] for key in wanted} == wanted
 
 

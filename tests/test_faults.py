@@ -37,7 +37,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # --- kills ----------------------------------------------------------------------------------------------------
 
 KILLS = 20
-STEPS = {"prepare_data": 1, "train_network": 2, "export_probabilities": 2, "train_expert": 4, "evaluate_mnn": 2, "collect_results": 1}
+STEPS = {"prepare_data": 1, "train_network": 2, "export_probabilities": 2, "train_expert": 4, "evaluate_mnn": 2, "collect_mnn": 1}
 STEPS["draw_figure"] = 1
 
 
@@ -194,13 +194,13 @@ def arguments_of(verb: str, output: Path) -> list[object]:
                 *(f"--switch={SWITCH}/probabilities.parquet", "--experts", *expert_tables, "--dataset-threshold=0.05"),
                 *("--test-thresholds", 0.1, 0.5, f"--output={output}"),
             ],
-            "collect-results": ["--evaluations", EVALUATION, "--statistics.permutations=50", f"--output={output}"],
+            "collect-mnn": ["--evaluations", EVALUATION, "--statistics.permutations=50", f"--output={output}"],
             "draw-figure": ["heatmap", f"--run={RUN}", f"--png={output}/heatmap.png"],
         }[verb],
     ]
 
 
-VERBS = ["prepare-data", "train-network", "export-probabilities", "train-expert", "evaluate-mnn", "collect-results", "draw-figure"]
+VERBS = ["prepare-data", "train-network", "export-probabilities", "train-expert", "evaluate-mnn", "collect-mnn", "draw-figure"]
 
 
 def one_line(done: subprocess.CompletedProcess[str]) -> str:
@@ -309,7 +309,7 @@ OTHER_EXPERT = "experts/seed_0/dataset_threshold_0.05/class_4/expert_probabiliti
 STALE: list[tuple[str, str, Path, Spoil, str]] = [
     ("edited switch table", "evaluate-mnn", SWITCH_TABLE, cell("log_partition"), "was changed"),
     ("edited expert table", "evaluate-mnn", EXPERT_TABLE, cell("expert_probability"), "was changed"),
-    ("edited evaluation", "collect-results", EVALUATION / "prefix.parquet", cell("p_0"), "was changed"),
+    ("edited evaluation", "collect-mnn", EVALUATION / "prefix.parquet", cell("p_0"), "was changed"),
     ("edited results", "draw-figure", RUN / "results.parquet", cell("correct"), "was changed"),
     ("edited samples", "export-probabilities", RUN / "data/samples.parquet", cell("label"), "was changed"),
     ("older schema of tables", "evaluate-mnn", SWITCH_TABLE, schema_0, "schema 0"),

@@ -12,6 +12,7 @@ from metann.errors import MetannError
 from metann.stages.import_probabilities import import_probabilities
 from metann.tables.join import align
 from metann.tables.probabilities import Probabilities, read_probabilities, write_probabilities
+from metann.workflow.provenance import stage_code
 
 N, K = 30, 4
 
@@ -30,7 +31,7 @@ def files(tmp_path, p_NK, rng):
 
 def imported(folder, probabilities="p.npy", labels="labels.npy", name="theirs", **keys):
     network = NetworkSection(probabilities=folder / probabilities, labels=folder / labels if labels else None, **keys)
-    import_probabilities(name=name, network=network, output=folder / "out.parquet", code="c0de")
+    import_probabilities(name=name, network=network, output=folder / "out.parquet")
     return read_probabilities(folder / "out.parquet")
 
 
@@ -41,7 +42,14 @@ def test_npy(files, p_NK, capsys):
     np.testing.assert_array_equal(table.label, np.load(files / "labels.npy"))
     assert (table.split == np.repeat(["val", "test"], [10, N - 10])).all()
     assert not table.log_partition.any()
-    facts = {"network": "theirs", "macs": 5e6, "seed": None, "architecture": None, "code": "c0de", "class_names": ["c0", "c1", "c2", "c3"]}
+    facts = {
+        "network": "theirs",
+        "macs": 5e6,
+        "seed": None,
+        "architecture": None,
+        "code": stage_code("import_probabilities"),
+        "class_names": ["c0", "c1", "c2", "c3"],
+    }
     assert facts.items() <= table.metadata.items()
     right = table.p_NK.argmax(axis=1) == table.label
     said = capsys.readouterr().out.splitlines()

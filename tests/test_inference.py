@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from metann.compute.inference import CPU_BATCH
+from metann.config.mnn import MnnEvaluation
 from metann.data.prepared import read_prepared
 from metann.errors import MetannError
 from metann.mnn.calibration import apply_expert_temperature, apply_temperature
@@ -26,7 +27,7 @@ from metann.mnn.model import MetaNeuralNetwork
 from metann.mnn.setting import Rule
 from metann.mnn.single import combine_one
 from metann.networks._build import build
-from metann.stages.collect_results import collect_results
+from metann.stages.collect_mnn import collect_mnn
 from metann.stages.evaluate_mnn import evaluate_mnn
 from metann.tables.frames import read_arrow
 from metann.tables.probabilities import read_expert_probabilities, read_probabilities, write_probabilities
@@ -46,20 +47,18 @@ FUNCTIONS = [
 
 
 def evaluate(run: Path, threshold: float, **options: object) -> None:
-    experts = run / f"experts/seed_0/dataset_threshold_{threshold:.2f}"
+    experts = run / f"mnn/seed_0/dataset_threshold_{threshold:.2f}"
     evaluate_mnn(
         switch=run / "networks/switch/seed_0/probabilities.parquet",
         experts=sorted(experts.glob("class_*/expert_probabilities.parquet")),
         dataset_threshold=threshold,
-        test_thresholds=[0.1, 0.2, 0.3],
-        switch_functions=["top_k(2)", "none"],
-        output=run / f"evaluation/seed_0/dataset_threshold_{threshold:.2f}",
-        **options,
+        output=run / f"mnn/seed_0/dataset_threshold_{threshold:.2f}/evaluation",
+        options=MnnEvaluation(test_thresholds=[0.1, 0.2, 0.3], switch_functions=["top_k(2)", "none"], **options),
     )
 
 
 def collect(run: Path) -> None:
-    collect_results(evaluations=sorted(run.glob("evaluation/seed_0/*")), expert_sets=[run / "experts"], output=run)
+    collect_mnn(evaluations=sorted(run.glob("mnn/seed_0/*/evaluation")), expert_sets=[run / "mnn"], output=run)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +69,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     weights = digits_networks.switch(data, run / "networks/switch/seed_0", training=digits_networks.training(epochs=8))
     digits_networks.exported(data, weights)
     for threshold in THRESHOLDS:
-        digits_networks.experts(data, weights, run / f"experts/seed_0/dataset_threshold_{threshold:.2f}", list(range(10)), threshold)
+        digits_networks.experts(data, weights, run / f"mnn/seed_0/dataset_threshold_{threshold:.2f}", list(range(10)), threshold)
         evaluate(run, threshold)
     collect(run)
     return run
@@ -86,7 +85,7 @@ def pictured(run: Path) -> tuple[torch.Tensor, np.ndarray]:
 def tables(run: Path, threshold: float) -> tuple[np.ndarray, np.ndarray]:
     """Switch and expert probabilities of the test images."""
     switch = read_probabilities(run / "networks/switch/seed_0/probabilities.parquet", "test")
-    folder = run / f"experts/seed_0/dataset_threshold_{threshold:.2f}"
+    folder = run / f"mnn/seed_0/dataset_threshold_{threshold:.2f}"
     experts = [read_expert_probabilities(folder / f"class_{c}/expert_probabilities.parquet", "test") for c in range(10)]
     assert all((expert.sample_id == switch.sample_id).all() for expert in experts)
     return switch.p_NK, np.stack([expert.expert_probability for expert in experts], axis=1)
@@ -112,7 +111,7 @@ def test_it_says_what_the_tables_say(run: Path, function: str, batch: int) -> No
 
 
 def test_it_takes_the_cell_that_was_chosen(run: Path) -> None:
-    chosen = next(row for row in read_arrow(run / "tables/choice.parquet", "choice")[0].to_pylist() if row["scope"] == "chosen")
+    chosen = next(row for row in read_arrow(run / "tables/mnn_choice.parquet", "mnn_choice")[0].to_pylist() if row["scope"] == "chosen")
     network = MetaNeuralNetwork.load(str(run))
     assert network.header["origin"] == {"run": "digits", "seed": 0, "dataset_threshold": chosen["dataset_threshold"]}
     assert (network.function.name, network.function.parameter) == (chosen["switch_function"], chosen["parameter"])
@@ -135,7 +134,7 @@ def test_every_way_to_combine(run: Path, tmp_path: Path, combination: str, tempe
     assert network.rule.combine == combination
     assert (network.rule.switch_temperature is None) == (temperature == "none")
     switch_NK, expert_NK = tables(copy, 0.3)
-    prefix = read_arrow(copy / "evaluation/seed_0/dataset_threshold_0.30/prefix.parquet", "prefix")[1]
+    prefix = read_arrow(copy / "mnn/seed_0/dataset_threshold_0.30/evaluation/prefix.parquet", "prefix")[1]
     if temperature == "validation":
         switch_NK = apply_temperature(switch_NK, prefix["temperatures"]["switch"]).astype(np.float32)
         columns = [apply_expert_temperature(expert_NK[:, c], prefix["temperatures"]["experts"][c]) for c in range(10)]
@@ -167,7 +166,7 @@ def test_an_expert_that_was_not_trained_costs_nothing(run: Path, tmp_path: Path)
     p_NK[np.arange(len(p_NK)), np.where(table.label == 3, 4, table.label)] = 0.8  # nobody is taken for a 3
     silent = weights.parent / "silent.parquet"
     write_probabilities(silent, replace(table, p_NK=p_NK))
-    folder = copy / "experts/seed_0/dataset_threshold_0.30"
+    folder = copy / "mnn/seed_0/dataset_threshold_0.30"
     digits_networks.experts(data, weights, folder, [3], 0.3, selection=None, probabilities=silent)
     # That expert's table holds the made-up switch; what it has to say is the switch's own opinion.
     network = MetaNeuralNetwork.load(copy, dataset_threshold=0.3, switch_function="all")
@@ -226,7 +225,7 @@ def test_parts_that_do_not_belong_together(run: Path) -> None:
 
 def test_experts_of_another_run_are_refused(run: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(run, tmp_path / "run")
-    experts = copy / "experts/seed_0/dataset_threshold_0.10"
+    experts = copy / "mnn/seed_0/dataset_threshold_0.10"
     shutil.copy(experts / "class_2/weights.safetensors", experts / "class_1/weights.safetensors")
     with pytest.raises(MetannError, match="was made for class 2, but 1 is asked for"):
         MetaNeuralNetwork.load(copy, dataset_threshold=0.1)

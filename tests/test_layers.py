@@ -18,14 +18,15 @@ FLOORS: list[dict[str, tuple[str, ...]]] = [
     {"config": (), "cost": (), "statistics": (), "networks": (), "compute": ()},
     {"tables": (), "weights": (), "figures": ()},
     {"data": (), "datasets": ("data",), "training": (), "report": (), "workflow": (), "plan": ()},
-    {family: () for family in FAMILIES},
+    dict.fromkeys(FAMILIES, ()),
     {"model": ()},
     {"stages": ()},
-    {"cli": (), "__main__": ()},
+    {"cli": (), "__main__": ("cli",)},
 ]
 GROUND = set(FLOORS[0])
 TORCH_FREE = ("inputs", "evaluation", "choice", "summary")
-LAZY = {"torch", "torchvision", "scipy", "matplotlib", "pandas"}
+# Slow to import, or perhaps not installed.
+LAZY = {"torch", "torchvision", "scipy", "matplotlib", "seaborn", "pandas", "sklearn", "pynvml"}
 
 
 def room_of(module: str) -> str:

@@ -19,7 +19,7 @@ from metann.plan.forecast import Interruptions, disturbed_seconds, forecast
 from metann.plan.graph import Times, run_jobs
 from metann.plan.measured import measured_times
 from metann.plan.scheduling import Job, schedule, tails, useful_devices
-from metann.stages.plan import clock
+from metann.plan.text import clock
 
 
 @st.composite
@@ -96,9 +96,7 @@ RESNET50_SECONDS = 2 * 60 + 43  # to 93 % on 16 nodes x 8 GPUs
 REPORT = {
     "run": "report",
     "networks": {"switch": {"architecture": "resnet50"}},
-    "mnn": {"controls": [], "dataset_thresholds": [0.17]},
-    "expert": {"classes_per_job": 1},
-    "figures": [],
+    "mnn": {"controls": [], "dataset_thresholds": [0.17], "classes_per_job": 1, "figures": []},
 }
 
 
@@ -210,7 +208,7 @@ def write_run(folder: Path) -> Config:
         epochs(folder / f"networks/{name}/seed_0/training.csv", [3, 4])
         tsv(folder / f"networks/{name}/seed_0/export_probabilities.tsv", 2)
     for threshold in ("0.05", "0.20"):
-        experts = folder / f"experts/seed_0/dataset_threshold_{threshold}"
+        experts = folder / f"mnn/seed_0/dataset_threshold_{threshold}"
         for first in (0, 5):
             tsv(experts / f"train_expert_{first}.tsv", 11)
         for c in range(10):

@@ -1,6 +1,5 @@
 """Stages search_cascade and choose_cascade: tables in, thresholds and one choice out."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,8 @@ from cascade_tables import write_tables
 from metann.cascade.inputs import read_cascade
 from metann.cascade.rule import decide
 from metann.cascade.search import search_threshold
+from metann.config.cascade import CascadeChoice, CascadeSearch
+from metann.config.section import read_section
 from metann.errors import MetannError
 from metann.stages.choose_cascade import choose_cascade
 from metann.stages.search_cascade import TABLES, search_cascade
@@ -21,7 +22,12 @@ from metann.tables.probabilities import read_probabilities
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     for seed in (0, 1):
-        search_cascade(probabilities=write_tables(folder, seed), output=folder / f"cascade/seed_{seed}", seed=seed, grid=100, budget=4e7)
+        search_cascade(
+            probabilities=write_tables(folder, seed),
+            output=folder / f"cascade/seed_{seed}",
+            seed=seed,
+            options=CascadeSearch(grid=100, budget=4e7),
+        )
     choose_cascade(searches=[folder / f"cascade/seed_{seed}" for seed in (1, 0)], output=folder)
     return folder
 
@@ -87,8 +93,13 @@ def test_other_objectives(tmp_path: Path, objective: str) -> None:
     copies = []
     for seed in (0, 1):
         copies.append(tmp_path / f"seed_{seed}")
-        search_cascade(probabilities=write_tables(tmp_path / "tables", seed), output=copies[-1], seed=seed, target=0.8, budget=4e7)
-    choose_cascade(searches=copies, output=tmp_path, objective=objective, search="grid")
+        search_cascade(
+            probabilities=write_tables(tmp_path / "tables", seed),
+            output=copies[-1],
+            seed=seed,
+            options=CascadeSearch(target=0.8, budget=4e7),
+        )
+    choose_cascade(searches=copies, output=tmp_path, options=CascadeChoice(objective=objective, search="grid"))
     choice = read_frame(tmp_path / "tables/cascade_choice.parquet", "cascade_choice")
     assert (choice["val_macs"] <= 4e7).all() if objective == "budget" else (choice["val_accuracy"] >= 0.8).all()
 
@@ -98,10 +109,9 @@ def test_pairs_scores_and_chains_can_be_given(tmp_path: Path) -> None:
     search_cascade(
         probabilities=write_tables(tmp_path),
         output=tmp_path / "a",
-        pairs=["small:large"],
-        scores=["difference"],
-        postcheck="with",
-        chains=[json.dumps(chain), json.dumps({"networks": ["middle", "small", "large"]})],
+        options=CascadeSearch(
+            pairs=["small:large"], scores=["difference"], postcheck="with", chains=[chain, {"networks": ["middle", "small", "large"]}]
+        ),
     )
     results = read_frame(tmp_path / "a/results.parquet", "cascade_results")
     assert set(zip(results["first"], results["second"], strict=True)) == {("small", "large")}
@@ -112,7 +122,7 @@ def test_pairs_scores_and_chains_can_be_given(tmp_path: Path) -> None:
 
 
 def test_unknown_macs_leave_the_cost_open(tmp_path: Path) -> None:
-    search_cascade(probabilities=write_tables(tmp_path, macs=False), output=tmp_path / "a", budget=1e6)
+    search_cascade(probabilities=write_tables(tmp_path, macs=False), output=tmp_path / "a", options=CascadeSearch(budget=1e6))
     choose_cascade(searches=[tmp_path / "a"], output=tmp_path)
     results = read_frame(tmp_path / "a/results.parquet", "cascade_results")
     assert results["macs"].isna().all()
@@ -124,8 +134,9 @@ def test_bad_input_is_one_line(tmp_path: Path, searched: Path) -> None:
     paths = write_tables(tmp_path)
 
     def fails(message: str, stage=search_cascade, **arguments: object) -> None:
+        options = {key: arguments.pop(key) for key in ("pairs", "scores", "chains") if key in arguments}
         with pytest.raises(MetannError, match=message) as error:
-            stage(**({"probabilities": paths, "output": tmp_path / "x"} | arguments))
+            stage(**({"probabilities": paths, "output": tmp_path / "x", "options": read_section(CascadeSearch, options)} | arguments))
         assert "\n" not in str(error.value)
 
     fails("1 tables given", probabilities=paths[:1])
@@ -133,12 +144,12 @@ def test_bad_input_is_one_line(tmp_path: Path, searched: Path) -> None:
     fails("has no val images, which are needed to choose thresholds", probabilities=write_tables(tmp_path / "t", splits=("train", "test")))
     fails("has no test images", probabilities=write_tables(tmp_path / "v", splits=("train", "val")))
     fails("pair 'small:tiny'", pairs=["small:tiny"])
-    fails("pair 'small'", pairs=["small"])
+    fails("pairs.* = 'small'", pairs=["small"])
     fails("the oracle looks at the true class", scores=["oracle"])
     fails("unknown score function 'margn'", scores=["margn"])
-    fails("is not JSON", chains=["{"])
-    fails("names a network without a table", chains=['{"networks": ["small", "tiny", "large"]}'])
-    fails("3 networks need 2 thresholds", chains=['{"networks": ["small", "middle", "large"], "thresholds": [1]}'])
+    fails("valid dictionary", chains=["{"])
+    fails("names a network without a table", chains=[{"networks": ["small", "tiny", "large"]}])
+    fails("3 networks need 2 thresholds", chains=[{"networks": ["small", "middle", "large"], "thresholds": [1]}])
     fails("disagree|does not hold the images", probabilities=[paths[0], write_tables(tmp_path / "o", n=500)[1]])
 
     def chooses(message: str, **arguments: object) -> None:
@@ -147,7 +158,7 @@ def test_bad_input_is_one_line(tmp_path: Path, searched: Path) -> None:
 
     chooses("no search given", searches=[])
     chooses("of one seed", searches=[searched / "cascade/seed_0"] * 2)
-    search_cascade(probabilities=paths, output=tmp_path / "hard", target=1.0)
-    chooses("no pair meets the target of 1.0000", searches=[tmp_path / "hard"], objective="target_accuracy")
-    chooses("no pair meets a budget of None", searches=[tmp_path / "hard"], objective="budget")
+    search_cascade(probabilities=paths, output=tmp_path / "hard", options=CascadeSearch(target=1.0))
+    chooses("no pair meets the target of 1.0000", searches=[tmp_path / "hard"], options=CascadeChoice(objective="target_accuracy"))
+    chooses("no pair meets a budget of None", searches=[tmp_path / "hard"], options=CascadeChoice(objective="budget"))
     chooses("another grid", searches=[searched / "cascade/seed_0", tmp_path / "hard"])

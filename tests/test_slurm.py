@@ -154,7 +154,7 @@ def test_two_nodes_make_the_same_bytes_as_one_machine(finished: Path, tmp_path_f
 def test_after_a_killed_head_nothing_finished_is_trained_again(finished: Path, tmp_path: Path) -> None:
     folder = tmp_path / "killed"
     shutil.copytree(finished, folder)  # with Snakemake's records and the files' times
-    for name in ("experts", "evaluation", "tables", "figures", "results.parquet", "summary.md"):
+    for name in ("mnn", "mnn.md", "tables", "figures", "results.parquet", "summary.md"):
         path = folder / RUN / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     switch = folder / RUN / "networks/switch/seed_0/weights.safetensors"

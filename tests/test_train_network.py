@@ -20,6 +20,7 @@ from metann.networks._build import build
 from metann.seeds import derive_seed
 from metann.training import classifier as loop
 from metann.weights.files import load_weights, read_header, save_weights
+from metann.workflow.provenance import stage_code
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_files_and_header(data: Path, tmp_path: Path) -> None:
-    weights = digits_networks.switch(data, tmp_path, training=training(epochs=6), code="abc")
+    weights = digits_networks.switch(data, tmp_path, training=training(epochs=6))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["training.csv", "weights.safetensors"], "no checkpoint is left"
     module, header = load_weights(weights)
     info, samples = read_prepared(data).info, read_prepared(data).samples
@@ -38,7 +39,7 @@ def test_files_and_header(data: Path, tmp_path: Path) -> None:
         "network": "switch",
         "seed": 0,
         "digest": info.digest,
-        "code": "abc",
+        "code": stage_code("train_network", architectures=["small_cnn"]),
         "dataset": "digits",
     }
     assert (header["mean"], header["std"]) == (list(info.mean), list(info.std))

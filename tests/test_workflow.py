@@ -94,7 +94,7 @@ TRAINING = {"prepare_data", "train_network", "export_probabilities", "train_expe
 
 def test_everything_is_there(project: Path) -> None:
     run = project / "results/digits"
-    results = pd.read_parquet(run / "results.parquet")
+    results = pd.read_parquet(run / "tables/mnn_results.parquet")
     assert list(results.columns) == COLUMNS
     assert len(results) == 2 * 2 * (6 + 3)  # splits x dataset thresholds x (test thresholds + switch functions)
     assert set(results["split"]) == {"val", "test"}
@@ -102,7 +102,8 @@ def test_everything_is_there(project: Path) -> None:
     test = read_probabilities(run / "networks/switch/seed_0/probabilities.parquet", "test")
     baseline = int((test.p_NK.argmax(axis=1) == test.label).sum())
     assert set(results.query("split == 'test'")["baseline_correct"]) == {baseline}
-    assert "no evidence" in (run / "summary.md").read_text() or "vidence of a" in (run / "summary.md").read_text()
+    assert "vidence of a" in (run / "mnn.md").read_text()
+    assert "vidence of a" in (run / "summary.md").read_text()
     assert len(list((run / "figures").glob("*.png"))) == len(list((run / "figures").glob("*.svg"))) == FIGURES
     assert not list(run.rglob("checkpoint.pt"))
     assert not list(run.rglob(".*tmp*"))
@@ -123,7 +124,7 @@ def test_nothing_runs_twice(project: Path) -> None:
     ids=lambda change: next(iter(change)),
 )
 def test_a_new_way_to_evaluate_trains_nothing(project: Path, change: dict[str, Any]) -> None:
-    assert with_change(project, **change) == {"evaluate_mnn": 2, "collect_results": 1, "draw_figure": FIGURES}
+    assert with_change(project, **change) == {"evaluate_mnn": 2, "collect_mnn": 1, "collect_run": 1, "draw_figure": FIGURES}
 
 
 def test_fewer_thresholds_train_nothing(project: Path) -> None:
@@ -132,14 +133,14 @@ def test_fewer_thresholds_train_nothing(project: Path) -> None:
 
 def test_a_new_dataset_threshold_trains_its_own_experts(project: Path) -> None:
     jobs = with_change(project, mnn__dataset_thresholds=[0.05, 0.1, 0.2])
-    assert jobs == {"train_expert": 2, "evaluate_mnn": 1, "collect_results": 1, "draw_figure": FIGURES}
+    assert jobs == {"train_expert": 2, "evaluate_mnn": 1, "collect_mnn": 1, "collect_run": 1, "draw_figure": FIGURES}
 
 
 def test_a_new_seed_runs_its_own_chain(project: Path) -> None:
     jobs = with_change(project, seeds=[0, 1])
     assert jobs == {
         **{"train_network": 2, "export_probabilities": 2, "train_expert": 4},
-        **{"evaluate_mnn": 2, "collect_results": 1, "draw_figure": FIGURES},
+        **{"evaluate_mnn": 2, "collect_mnn": 1, "collect_run": 1, "draw_figure": FIGURES},
     }
 
 
@@ -147,16 +148,16 @@ def test_a_new_network_leaves_the_others(project: Path) -> None:
     networks = yaml.safe_load((project / "presets/digits.yaml").read_text())["networks"]
     networks["third"] = {"architecture": "small_cnn", "settings": {"width": 5, "depth": 1}}
     jobs = with_change(project, networks=networks, mnn__controls=["wide", "third"])
-    assert jobs == {"train_network": 1, "export_probabilities": 1, "collect_results": 1, "draw_figure": FIGURES}
+    assert jobs == {"train_network": 1, "export_probabilities": 1, "collect_mnn": 1, "collect_run": 1, "draw_figure": FIGURES}
 
 
 @pytest.mark.parametrize(
     ("change", "rules"),
     [
-        ({"expert__classes_per_job": 2}, set()),
-        ({"statistics__confidence": 0.9}, {"collect_results", "draw_figure"}),
-        ({"expert__epochs": 2}, {"train_expert", "evaluate_mnn", "collect_results", "draw_figure"}),
-        ({"figures": ["heatmap"]}, {"collect_results", "draw_figure"}),
+        ({"mnn__classes_per_job": 2}, set()),
+        ({"statistics__confidence": 0.9}, {"collect_mnn", "collect_run", "draw_figure"}),
+        ({"mnn__expert__epochs": 2}, {"train_expert", "evaluate_mnn", "collect_mnn", "collect_run", "draw_figure"}),
+        ({"mnn__figures": ["mnn_heatmap"]}, {"collect_mnn", "collect_run", "draw_figure"}),
     ],
     ids=lambda change: next(iter(change)) if isinstance(change, dict) else "",
 )
@@ -167,7 +168,7 @@ def test_a_changed_key_runs_its_own_rules(project: Path, change: dict[str, Any],
 def test_changed_code_in_mnn_evaluates_again_and_trains_nothing(project: Path) -> None:
     with edited(project / "metann/mnn/combination.py", "ZERO_LOG = -1e4", "ZERO_LOG = -2e4"):
         jobs = planned(project, "--configfile", "presets/digits.yaml")
-    assert jobs == {"evaluate_mnn": 2, "collect_results": 1, "draw_figure": FIGURES}
+    assert jobs == {"evaluate_mnn": 2, "collect_mnn": 1, "collect_run": 1, "draw_figure": FIGURES}
 
 
 @pytest.mark.parametrize("path", ["metann/mnn/combination.py", "metann/training/classifier.py", "metann/stages/train_expert.py"])
@@ -179,11 +180,19 @@ def test_a_changed_comment_runs_nothing(project: Path, path: str) -> None:
 def test_changed_code_in_training_runs_everything_after_it(project: Path) -> None:
     with edited(project / "metann/compute/inference.py", "INFERENCE_BATCH = 500", "INFERENCE_BATCH = 400"):
         jobs = planned(project, "--configfile", "presets/digits.yaml")
-    assert set(jobs) == {"train_network", "export_probabilities", "train_expert", "evaluate_mnn", "collect_results", "draw_figure"}
+    assert set(jobs) == {
+        "train_network",
+        "export_probabilities",
+        "train_expert",
+        "evaluate_mnn",
+        "collect_mnn",
+        "collect_run",
+        "draw_figure",
+    }
 
 
 def test_changed_code_of_one_figure_draws_it_alone(project: Path) -> None:
-    with edited(project / "metann/figures/heatmap.py", "import", "UNUSED = 1\nimport"):
+    with edited(project / "metann/figures/mnn_heatmap.py", "import", "UNUSED = 1\nimport"):
         assert planned(project, "--configfile", "presets/digits.yaml") == {"draw_figure": 1}
 
 

@@ -32,17 +32,18 @@ def test_three_classes_of_odd_sized_photos(tmp_path: Path) -> None:
         "data": {"name": "image_folder", "root": "my photos", "image_size": 16},
         "networks": {"switch": {"architecture": "small_cnn", "settings": {"width": 4, "depth": 2}}},
         "training": {"epochs": 2, "batch_size": 8, "device": "cpu"},
-        "mnn": {"controls": [], "dataset_thresholds": [0.2], "test_thresholds": [0, 0.5, 1], "switch_functions": ["all"]},
-        "expert": {"epochs": 1, "batch_size": 8, "device": "cpu"},
+        "mnn": {
+            **{"controls": [], "dataset_thresholds": [0.2], "test_thresholds": [0, 0.5, 1], "switch_functions": ["all"]},
+            **{"expert": {"epochs": 1, "batch_size": 8, "device": "cpu"}, "figures": ["mnn_heatmap"]},
+        },
         "statistics": {"permutations": 50},
-        "figures": ["heatmap"],
     }
     (tmp_path / "photos.yaml").write_text(yaml.safe_dump(config))
     snakemake("--cores", 2, "--configfile", "photos.yaml", cwd=tmp_path)
-    results = pd.read_parquet(tmp_path / "results/photos/results.parquet")
+    results = pd.read_parquet(tmp_path / "results/photos/tables/mnn_results.parquet")
     assert set(results["n"]) == {12, 5}
-    assert "zebra's" in (tmp_path / "results/photos/summary.md").read_text()
-    assert (tmp_path / "results/photos/figures/heatmap.png").stat().st_size > 5000
+    assert "zebra's" in (tmp_path / "results/photos/mnn.md").read_text()
+    assert (tmp_path / "results/photos/figures/mnn_heatmap.png").stat().st_size > 5000
 
 
 @pytest.mark.parametrize("preset", ["cifar10-gpu", "paper"])
@@ -50,16 +51,16 @@ def test_presets_for_a_gpu_on_a_cpu(tmp_path: Path, preset: str) -> None:
     """Everything as it stands in the preset, but for one seed, one epoch, one dataset threshold, and other images."""
     write_photos(tmp_path / "photos", ["red", "green", "blue"], 20, 40)
     config = yaml.safe_load((ROOT / f"presets/{preset}.yaml").read_text())
-    config |= {"seeds": [0], "data": {"name": "image_folder", "root": "photos"}, "figures": ["heatmap"]}
+    config |= {"seeds": [0], "data": {"name": "image_folder", "root": "photos"}}
     for network in config["networks"].values():
         network.get("training", {}).pop("epochs", None)
-    for section in ("training", "expert"):
-        config[section] |= {"epochs": 1, "device": "cpu"}
-    config["mnn"]["dataset_thresholds"] = [0.2]
+    for section in (config["training"], config["mnn"]["expert"]):
+        section |= {"epochs": 1, "device": "cpu"}
+    config["mnn"] |= {"dataset_thresholds": [0.2], "figures": ["mnn_heatmap"]}
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(config))
     snakemake("--cores", 2, "--configfile", "tiny.yaml", cwd=tmp_path)
-    results = pd.read_parquet(tmp_path / f"results/{preset}/results.parquet")
+    results = pd.read_parquet(tmp_path / f"results/{preset}/tables/mnn_results.parquet")
     assert set(results["seed"]) == {0}
     assert results.query("switch_function == 'threshold'")["test_threshold"].nunique() > 20
-    assert "longer" in (tmp_path / f"results/{preset}/summary.md").read_text()
-    assert (tmp_path / f"results/{preset}/figures/heatmap.png").stat().st_size > 5000
+    assert "longer" in (tmp_path / f"results/{preset}/mnn.md").read_text()
+    assert (tmp_path / f"results/{preset}/figures/mnn_heatmap.png").stat().st_size > 5000

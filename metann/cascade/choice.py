@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from metann.cascade.complementarity import FORMS
+from metann.statistics.intervals import wilson_interval
 
 _CASCADE = ["first", "second", "score", "postcheck"]
 _MEANS = ["threshold", "val_accuracy", "val_use", "val_macs", "accuracy", "use", "macs", "better_accuracy", "gain"]
@@ -72,3 +73,42 @@ def chosen_rows(results: pd.DataFrame, ranked: pd.DataFrame, search: str, object
     for column, value in best.items():
         same = same[same[column] == value]
     return same.sort_values("seed", ignore_index=True)
+
+
+def settings(results: pd.DataFrame, choice: pd.DataFrame, confidence: float) -> pd.DataFrame:
+    """Every pair with its threshold as rows (validation and test) of the table in which families meet, see `metann.report.overview`."""
+    key = ["seed", *_CASCADE, "search", "threshold"]
+    kept = results.drop_duplicates(key)  # a threshold may be the best for several objectives
+    picked = set(choice[key].itertuples(index=False, name=None))
+    setting = (
+        kept["first"]
+        + " > "
+        + kept["second"]
+        + ", "
+        + kept["score"]
+        + kept["postcheck"].map({True: ", with post-check", False: ""})
+        + kept["threshold"].map(lambda threshold: f", threshold {threshold:.6g}")
+    )
+    parts = []
+    for split, prefix in (("val", "val_"), ("test", "")):
+        n, correct = kept[f"{prefix}n"].to_numpy(), kept[f"{prefix}correct"].to_numpy()
+        low, high = wilson_interval(correct, n, confidence)
+        parts.append(
+            pd.DataFrame(
+                {
+                    "family": "cascade",
+                    "setting": setting,
+                    "role": np.where(kept["score"] == "oracle", "control", "setting"),
+                    "seed": kept["seed"],
+                    "split": split,
+                    "n": n,
+                    "correct": correct,
+                    "accuracy": correct / n,
+                    "low": low,
+                    "high": high,
+                    "macs": kept[f"{prefix}macs"].astype(np.float64),
+                    "chosen": [row in picked for row in kept[key].itertuples(index=False, name=None)],
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True)

@@ -1,10 +1,11 @@
 """The configuration of cascades: which networks, how they are judged, and what the memory and the stream of images are."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from metann import registry
+from metann.config.figures import figures_of
 from metann.config.section import Positive, Section
 from metann.errors import MetannError, unknown
 
@@ -69,58 +70,85 @@ class ChainSection(Section):
         return self
 
 
-class CascadeSection(Section):
-    """Cascades of two networks: which pairs, how they are judged, and what is run."""
+def _pairs(given: object) -> object:
+    """`all` is no pair in particular; `[first, second]` of a file and `first:second` of a command line are the same."""
+    if given == "all":
+        return ()
+    if not isinstance(given, list | tuple):
+        raise MetannError(f"pairs {given!r} are neither 'all' nor a list of [first, second]")
+    for pair in given:
+        if isinstance(pair, list | tuple) and len(pair) != 2:
+            raise MetannError(f"pair {list(pair)!r} is not of the form [first, second]")
+    return tuple(":".join(map(str, pair)) if isinstance(pair, list | tuple) else pair for pair in given)
 
-    networks: tuple[str, ...] = ()
-    """Names of `networks`; empty: all of them."""
-    pairs: Literal["all"] | tuple[tuple[str, str], ...] = "all"
-    """[first, second] each, or all ordered pairs."""
+
+class CascadeSearch(Section):
+    """Which cascades are searched, and what for."""
+
+    pairs: Annotated[tuple[Annotated[str, Field(pattern="^[^:]+:[^:]+$")], ...], BeforeValidator(_pairs)] = ()
+    """[first, second] each (`first:second` on the command line); all ordered pairs where not given."""
     chains: tuple[ChainSection, ...] = ()
-    """Cascades of more networks."""
+    """Cascades of more networks; on the command line each a JSON object with networks, thresholds, score and postcheck."""
     scores: Annotated[tuple[str, ...], Field(min_length=1)] = ("max_probability", "difference", "entropy")
     """How sure an answer is; functions of metann/cascade/score_functions.py."""
     postcheck: Literal["both", "with", "without"] = "both"
     """Keep the more confident of two answers, always take the second, or try both ways."""
-    search: Literal["exact", "grid"] = "exact"
-    """Which thresholds are tried: every distinct score, or the published uniform grid. Both are always reported."""
     grid: Annotated[int, Field(ge=2)] = 2000
-    """Thresholds of the uniform grid."""
-    objective: Literal["accuracy", "target_accuracy", "budget"] = "accuracy"
-    """The best accuracy; an accuracy of `target` at least cost; or the best accuracy for `budget`."""
+    """Thresholds of the published uniform grid, searched beside all distinct scores."""
     target: Share | Literal["best_network"] = "best_network"
     """An accuracy, or that of the best single network on validation."""
     budget: Annotated[float, Field(gt=0)] | None = None
     """Multiply-accumulates per image, on average."""
-    memory: MemorySection = MemorySection()
-    workload: WorkloadSection = WorkloadSection()
-    batch_size: Positive = 1
-    """Images that the chosen cascade answers at once when it is run."""
-    figures: tuple[str, ...] = ("cascade_thresholds", "cascade_cost", "cascade_complementarity", "cascade_memory")
 
     @field_validator("scores")
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         if "oracle" in names:
-            raise MetannError("the oracle looks at the true class and cannot be chosen; it is reported as a bound in any case")
+            raise MetannError("the oracle looks at the true class and cannot be searched; it is reported as a bound in any case")
         return _known_scores(names)
 
-    @field_validator("figures")
-    @classmethod
-    def _known_figures(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        known = [name for name in registry.figures() if name.startswith("cascade_")]
-        for name in names:
-            if name not in known:
-                raise unknown("figure of cascades", name, known, "metann/figures/")
-        return names
+    @model_validator(mode="after")
+    def _two_networks(self) -> Self:
+        for first, second in self.named_pairs():
+            if first == second:
+                raise MetannError(f"pairs: {first!r} cannot be both networks of a pair")
+        return self
+
+    def named_pairs(self) -> list[tuple[str, str]]:
+        """(first, second) of every pair that is named; empty: all ordered pairs."""
+        return [tuple(pair.split(":")) for pair in self.pairs]
+
+
+class CascadeChoice(Section):
+    """How one cascade is chosen."""
+
+    search: Literal["exact", "grid"] = "exact"
+    """Which thresholds are tried: every distinct score, or the published uniform grid. Both are always reported."""
+    objective: Literal["accuracy", "target_accuracy", "budget"] = "accuracy"
+    """The best accuracy; an accuracy of `target` at least cost; or the best accuracy for `budget`."""
+
+
+class CascadeSection(CascadeSearch, CascadeChoice):
+    """Cascades of two networks: which pairs, how they are judged, and what is run."""
+
+    networks: tuple[str, ...] = ()
+    """Names of `networks`; empty: all of them."""
+    memory: MemorySection = MemorySection()
+    workload: WorkloadSection = WorkloadSection()
+    batch_size: Positive = 1
+    """Images that the chosen cascade answers at once when it is run."""
+    figures: Annotated[tuple[str, ...], figures_of("cascade")] = (
+        "cascade_thresholds",
+        "cascade_cost",
+        "cascade_complementarity",
+        "cascade_memory",
+    )
+    """Files of metann/figures."""
 
     @model_validator(mode="after")
-    def _complete(self) -> "CascadeSection":
+    def _complete(self) -> Self:
         if self.objective == "budget" and self.budget is None:
             raise MetannError("cascade.objective is 'budget'; give cascade.budget in multiply-accumulates per image")
-        for pair in () if self.pairs == "all" else self.pairs:
-            if pair[0] == pair[1]:
-                raise MetannError(f"cascade.pairs: {pair[0]!r} cannot be both networks of a pair")
         return self
 
     def network_names(self, configured: list[str]) -> list[str]:
@@ -130,10 +158,9 @@ class CascadeSection(Section):
             MetannError: a name that is not in `configured`, a pair or chain outside `networks`, or fewer than two networks.
         """
         names = list(self.networks) or list(configured)
-        pairs = () if self.pairs == "all" else self.pairs
         for role, mentioned in [
             ("cascade.networks", names),
-            ("cascade.pairs", [name for pair in pairs for name in pair]),
+            ("cascade.pairs", [name for pair in self.named_pairs() for name in pair]),
             ("cascade.chains", [name for chain in self.chains for name in chain.networks]),
         ]:
             for name in mentioned:

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
+from metann.config.figures import figures_of
 from metann.config.section import Positive, Section
 from metann.config.training import Rate, TrainingSection
 from metann.function_call import SwitchFunction
@@ -12,15 +13,24 @@ from metann.thresholds import expand_thresholds
 Thresholds = Annotated[tuple[float, ...], BeforeValidator(expand_thresholds)]
 
 
-class MnnSection(Section):
-    """The meta neural network: one switch, one expert per class and dataset threshold."""
+class ExpertSection(TrainingSection):
+    """The training of the experts, and what they start from."""
 
-    switch: str = "switch"
-    """A name of `networks`."""
-    controls: tuple[str, ...] = ("longer", "wide")
-    """Names of `networks` that are compared at their cost."""
-    dataset_thresholds: Thresholds = (0.05, 0.1, 0.2)
-    """An expert learns from the images whose probability for its class reaches this."""
+    epochs: Positive = 4
+    """Passes over the expert's images."""
+    learning_rate: Rate = 0.05
+    """The peak of the schedule; lower than the switch's, whose weights are refined."""
+    start: Literal["switch", "scratch"] = "switch"
+    """Fine-tune the switch's weights, or begin anew."""
+    sampler: Literal["uniform", "hard"] = "uniform"
+    """Hard: draw images by their loss in the previous epoch."""
+    train: Literal["all", "head"] = "all"
+    """Head: last block and classifier only."""
+
+
+class MnnEvaluation(Section):
+    """How a switch and its experts are evaluated."""
+
     test_thresholds: Thresholds = expand_thresholds(["0..1 step 0.05", "0.1..0.3 step 0.01"])
     """An expert is asked when the probability for its class reaches this."""
     switch_functions: tuple[str, ...] = (
@@ -37,10 +47,6 @@ class MnnSection(Section):
     """How the answers become one: as published, by Bayes' rule, or experts instead of the switch."""
     temperature: Literal["none", "validation"] = "none"
     """Calibrate the switch and the experts on validation first."""
-    probabilities: Literal["in_sample", "out_of_fold"] = "in_sample"
-    """Which probabilities choose the expert sets; out_of_fold: of networks that have not seen the image."""
-    folds: Annotated[int, Field(ge=2)] = 5
-    """Networks trained for out_of_fold."""
 
     @field_validator("switch_functions")
     @classmethod
@@ -48,18 +54,29 @@ class MnnSection(Section):
         return tuple(str(SwitchFunction.parse(text)) for text in given)
 
 
-class ExpertSection(TrainingSection):
-    """The training of the experts, and what they start from."""
+class MnnSection(MnnEvaluation):
+    """The meta neural network: one switch, one expert per class and dataset threshold."""
 
-    epochs: Positive = 4
-    """Passes over the expert's images."""
-    learning_rate: Rate = 0.05
-    """The peak of the schedule; lower than the switch's, whose weights are refined."""
-    start: Literal["switch", "scratch"] = "switch"
-    """Fine-tune the switch's weights, or begin anew."""
-    sampler: Literal["uniform", "hard"] = "uniform"
-    """Hard: draw images by their loss in the previous epoch."""
-    train: Literal["all", "head"] = "all"
-    """Head: last block and classifier only."""
+    switch: str = "switch"
+    """A name of `networks`."""
+    controls: tuple[str, ...] = ("longer", "wide")
+    """Names of `networks` that are compared at their cost."""
+    dataset_thresholds: Thresholds = (0.05, 0.1, 0.2)
+    """An expert learns from the images whose probability for its class reaches this."""
+    probabilities: Literal["in_sample", "out_of_fold"] = "in_sample"
+    """Which probabilities choose the expert sets; out_of_fold: of networks that have not seen the image."""
+    folds: Annotated[int, Field(ge=2)] = 5
+    """Networks trained for out_of_fold."""
+    expert: ExpertSection = ExpertSection()
+    """The training of the experts."""
     classes_per_job: Positive = 5
     """Experts trained by one process; changes no result."""
+    figures: Annotated[tuple[str, ...], figures_of("mnn")] = (
+        "mnn_heatmap",
+        "mnn_surface",
+        "mnn_test_threshold",
+        "mnn_expert_sets",
+        "mnn_misclassified",
+        "mnn_cost",
+    )
+    """Files of metann/figures."""

@@ -1,27 +1,34 @@
 """The configuration: typed sections that are the one source of defaults, flags, checks and schema. Imports no torch.
 
 A section is a frozen pydantic model. The workflow reads `config.yaml` into `Config`; a stage's CLI takes the same
-sections as flags (`--training.epochs 20`), which `metann.sections.flags` writes. The defaults here are the values of
+sections as flags (`--training.epochs 20`), which `metann.config.section.flags` writes. The defaults here are the values of
 `config.yaml`, and a test keeps the two equal.
 """
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from metann import registry
 from metann.config.cascade import CascadeSection
 from metann.config.data import DataSection
-from metann.config.mnn import ExpertSection, MnnSection
+from metann.config.figures import figures_of
+from metann.config.mnn import MnnSection
 from metann.config.network import NetworkSection
 from metann.config.section import Name, NonNegative, Section, read_section
 from metann.config.statistics import StatisticsSection
 from metann.config.training import TrainingSection
 from metann.errors import MetannError, unknown
 
+# Where a key of an earlier version stands now.
+MOVED = {
+    "expert": "`expert` is `mnn.expert` now, and `expert.classes_per_job` is `mnn.classes_per_job`; move them into the section `mnn`",
+}
+
 
 class Config(Section):
-    """A whole run."""
+    """A whole run. A family runs where its section stands."""
 
     run: Name = "demo"
     seeds: Annotated[tuple[NonNegative, ...], Field(min_length=1)] = (0,)
@@ -32,21 +39,30 @@ class Config(Section):
         "wide": NetworkSection(architecture="small_cnn", settings={"width": 24, "depth": 3}),
     }
     training: TrainingSection = TrainingSection()
-    mnn: MnnSection | None = MnnSection()
-    """null: no meta neural network in this run."""
-    expert: ExpertSection = ExpertSection()
+    mnn: MnnSection | None = None
+    """Left out: no meta neural network in this run."""
     cascade: CascadeSection | None = None
-    """null: no cascades in this run."""
+    """Left out: no cascades in this run."""
     statistics: StatisticsSection = StatisticsSection()
-    figures: tuple[str, ...] = ("heatmap", "surface", "test_threshold", "expert_sets", "misclassified", "cost")
+    figures: Annotated[tuple[str, ...], figures_of(None)] = ()
+    """Over all families; those of one family stand in its section."""
 
-    @field_validator("figures")
+    @model_validator(mode="before")
     @classmethod
-    def _known_figures(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name in names:
-            if name not in registry.figures():
-                raise unknown("figure", name, registry.figures(), "metann/figures/")
-        return names
+    def _of_this_version(cls, values: Any) -> Any:
+        if isinstance(values, Mapping):
+            for key, text in MOVED.items():
+                if key in values:
+                    raise MetannError(text)
+            for family in registry.FAMILIES:
+                if family in values and values[family] is None:
+                    raise MetannError(
+                        f"{family} = null: a family runs where its section stands; leave the key out, or write `{family}: {{}}` to run it"
+                    )
+            expert = (values.get("mnn") or {}).get("expert") if isinstance(values.get("mnn"), Mapping) else None
+            if isinstance(expert, Mapping) and "classes_per_job" in expert:
+                raise MetannError("`classes_per_job` is no setting of a training: it is `mnn.classes_per_job` now")
+        return values
 
     @model_validator(mode="after")
     def _references(self) -> "Config":
@@ -65,6 +81,16 @@ class Config(Section):
         for name in self.networks:
             self.training_of(name)
         return self
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Names of the families that run, in their order."""
+        return tuple(family for family in registry.FAMILIES if getattr(self, family) is not None)
+
+    @property
+    def all_figures(self) -> tuple[str, ...]:
+        """Names of all figures of the run, family by family, those over families last."""
+        return tuple(name for family in self.families for name in getattr(self, family).figures) + self.figures
 
     def training_of(self, network: str) -> TrainingSection:
         """The training of one network: `training` with that network's own keys over it."""

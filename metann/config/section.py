@@ -1,5 +1,6 @@
 """Sections of a configuration in general: reading with one-line errors, and writing as command-line flags."""
 
+import json
 from collections.abc import Collection
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -9,6 +10,7 @@ from metann.errors import MetannError, one_of
 
 Positive = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[int, Field(ge=0)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
 
 
 class Section(BaseModel):
@@ -67,24 +69,29 @@ def read_section(section: type[Model], values: Any, prefix: str = "") -> Model:
         raise MetannError(text) from None
 
 
-def flags(prefix: str, section: BaseModel, leave_out: Collection[str] = ()) -> list[str]:
-    """A section as the CLI flags that give it back: `--training.epochs 20 --training.flip ...`.
+def flags(prefix: str, section: BaseModel, part: type[BaseModel] | None = None, leave_out: Collection[str] = ()) -> list[str]:
+    """A section as the CLI flags that give it back: `--training.epochs=20 --training.flip ...`.
 
     Every value is spelled out, also where it equals the default, so that a command in a log stays true when a default
     changes; the order of keys in a file does not matter. Nothing is quoted here; the rules quote each word (`:q`).
+
+    Args:
+        prefix: name of the section on the command line; empty: its keys stand there alone.
+        section: the values.
+        part: a base class of the section, the options of one stage; None: all of it.
+        leave_out: keys that are none of the stage's.
     """
     words: list[str] = []
-    for key, value in section.model_dump(mode="json", exclude=set(leave_out)).items():
-        flag = f"--{prefix}.{key.replace('_', '-')}"
+    keys = set((part or type(section)).model_fields) - set(leave_out)
+    for key, value in section.model_dump(mode="json", include=keys).items():
+        name = key.replace("_", "-")
+        flag = f"--{prefix}.{name}" if prefix else f"--{name}"
         if isinstance(value, bool):
-            words.append(flag if value else f"--{prefix}.no-{key.replace('_', '-')}")
+            words.append(flag if value else f"--{prefix}.no-{name}" if prefix else f"--no-{name}")
         elif isinstance(value, dict):
             words += [f"{flag}.{inner}={item}" for inner, item in sorted(value.items())]
         elif isinstance(value, list):
-            words += [f"{flag}={item}" for item in value]
+            words += [f"{flag}={json.dumps(item, sort_keys=True) if isinstance(item, dict) else item}" for item in value]
         elif value is not None:
             words.append(f"{flag}={value}")
     return words
-
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]

@@ -25,7 +25,7 @@ def caption(name: str) -> str:
 
 
 def tables_of(name: str) -> tuple[str, ...]:
-    """Names of the tables that a figure is drawn from: 'results', or a file of tables/.
+    """Names of the tables that a figure is drawn from: files of tables/, such as mnn_results.
 
     Raises:
         MetannError: unknown figure.

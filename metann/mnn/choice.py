@@ -14,8 +14,10 @@ import pandas as pd
 from metann.config.statistics import StatisticsSection
 from metann.mnn.prefix import Prefix
 from metann.mnn.setting import functions_of
+from metann.statistics.intervals import wilson_interval
 from metann.statistics.paired import compare_counts
 from metann.statistics.permutation import maximum_permutation_p
+from metann.thresholds import format_threshold
 
 # scope: 'chosen' from all cells, 'chosen_threshold' from those of the published switch function, 'best_on_test' exploratory.
 SCOPES = ("chosen", "chosen_threshold", "best_on_test")
@@ -91,3 +93,27 @@ def _describe(pick: pd.Series, val: pd.DataFrame, test: pd.DataFrame, statistics
 def _row(cells: pd.DataFrame, pick: pd.Series) -> pd.Series:
     same = np.logical_and.reduce([cells[name] == pick[name] for name in CELL])
     return cells[same].iloc[0]
+
+
+def settings(results: pd.DataFrame, choice: pd.DataFrame, confidence: float) -> pd.DataFrame:
+    """Every cell as a row of the table in which families meet, see `metann.report.overview.COLUMNS`; `chosen` on validation."""
+    function = results["switch_function"] + np.where(results["parameter"] == "", "", "(" + results["parameter"] + ")")
+    low, high = wilson_interval(results["correct"].to_numpy(), results["n"].to_numpy(), confidence)
+    picked = choice[choice["scope"] == "chosen"].set_index("seed")[CELL[1:]]
+    chosen = np.logical_and.reduce([results[name].to_numpy() == picked[name].reindex(results["seed"]).to_numpy() for name in CELL[1:]])
+    return pd.DataFrame(
+        {
+            "family": "mnn",
+            "setting": function + ", dataset threshold " + results["dataset_threshold"].map(format_threshold),
+            "role": "setting",
+            "seed": results["seed"],
+            "split": results["split"],
+            "n": results["n"],
+            "correct": results["correct"],
+            "accuracy": results["accuracy"],
+            "low": low,
+            "high": high,
+            "macs": results["mean_macs"].astype(np.float64),
+            "chosen": chosen,
+        }
+    )

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 
+from metann import layout
 from metann.errors import MetannError, unknown
 from metann.mnn.setting import Rule
 from metann.tables.frames import read_arrow
@@ -18,7 +19,7 @@ def read_run(
     """Switch and experts, the rule between them, and the header of the switch's weights with the `origin` of all.
 
     Args:
-        folder: of a collected run, with tables/choice.parquet.
+        folder: of a collected run, with tables/mnn_choice.parquet.
         seed, dataset_threshold, switch_function: instead of the first seed and of what was chosen on validation.
 
     Returns:
@@ -27,20 +28,20 @@ def read_run(
     Raises:
         MetannError: not a run, an unknown seed or threshold, or files that are missing, broken or do not belong together.
     """
-    table = folder / "tables" / "choice.parquet"
+    table = layout.place(folder, layout.TABLE, table="mnn_choice")
     if not table.is_file():
         raise MetannError(f"{folder} is not the folder of a finished run (no {table.name} in tables); give one, or a packed file")
-    arrow, described = read_arrow(table, "choice")
+    arrow, described = read_arrow(table, "mnn_choice")
     chosen = {row["seed"]: row for row in arrow.to_pylist() if row["scope"] == "chosen"}
     if seed is None:
         seed = min(chosen)
     if seed not in chosen:
         raise unknown("seed", seed, chosen, f"`seeds` of the configuration of {folder}")
     threshold = chosen[seed]["dataset_threshold"] if dataset_threshold is None else parse_threshold(dataset_threshold)
-    place = Path(f"seed_{seed}", f"dataset_threshold_{format_threshold(threshold)}")
-    prefix = folder / "evaluation" / place / "prefix.parquet"
+    prefixes = f"{layout.EVALUATION}/prefix.parquet"
+    prefix = layout.place(folder, prefixes, seed=seed, dataset_threshold=threshold)
     if not prefix.is_file():
-        known = [path.name.removeprefix("dataset_threshold_") for path in prefix.parents[1].glob("dataset_threshold_*")]
+        known = [fields["dataset_threshold"] for _, fields in layout.found(folder, prefixes, seed=seed)]
         raise unknown("dataset threshold", format_threshold(threshold), known, f"`mnn.dataset_thresholds` of the configuration of {folder}")
     evaluated = read_arrow(prefix, "prefix")[1]
     temperatures = evaluated.get("temperatures") or {}
@@ -52,11 +53,11 @@ def read_run(
         expert_temperatures_K=tuple(temperatures["experts"]) if temperatures else None,
     )
     same = {"digest": evaluated["digest"], "class_names": evaluated["class_names"]}
-    switch_path = folder / "networks" / str(evaluated["network"]) / f"seed_{seed}" / "weights.safetensors"
+    switch_path = layout.place(folder, f"{layout.NETWORK}/weights.safetensors", network=evaluated["network"], seed=seed)
     switch, header = load_weights(switch_path, same | {"seed": seed})
     parts: list[nn.Module | None] = [switch]
     for c in range(len(evaluated["class_names"])):
-        path = folder / "experts" / place / f"class_{c}" / "weights.safetensors"
+        path = layout.place(folder, f"{layout.EXPERT}/weights.safetensors", seed=seed, dataset_threshold=threshold, c=c)
         expert, found = load_weights(path, same | {"seed": seed, "class": c, "dataset_threshold": threshold})
         parts.append(expert if found["state"] == "trained" else None)
     header["origin"] = {"run": described.get("run", folder.name), "seed": seed, "dataset_threshold": threshold}

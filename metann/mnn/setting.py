@@ -1,9 +1,11 @@
 """A setting of the meta neural network: which experts are asked, and how their answers become one."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from metann.function_call import SwitchFunction
+from metann.thresholds import parse_threshold
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +30,13 @@ class Rule:
     prior_K: tuple[float, ...] | None = None
     switch_temperature: float | None = None
     expert_temperatures_K: tuple[float, ...] | None = None
+
+
+def functions_in(test_thresholds: Iterable[float], switch_functions: Iterable[str]) -> list[SwitchFunction]:
+    """The switch functions that are evaluated, each once, thresholds first."""
+    found = [SwitchFunction(name="threshold", parameters=(parse_threshold(t),)) for t in test_thresholds]
+    found += [SwitchFunction.parse(text) for text in switch_functions]
+    return list({function.slug: function for function in found}.values())
 
 
 def functions_of(prefix: "Prefix") -> list[SwitchFunction]:

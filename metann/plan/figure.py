@@ -1,11 +1,14 @@
 """The figure of `metann plan`: makespan and use over the number of devices. Not one of a run's figures, hence the underscore."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from metann.figures._style import BLUE, GREY, VERMILION, new_figure, styled
+from metann.plan.forecast import Forecast
 
 STEPS = (1, 10, 60, 600, 3600, 6 * 3600, 86400, 7 * 86400, 30 * 86400, 365 * 86400)
 BETWEEN = (2, 5, 20, 30, 120, 300, 1200, 1800, 2 * 3600, 12 * 3600, 2 * 86400, 4 * 86400, 14 * 86400, 90 * 86400, 180 * 86400)
@@ -21,6 +24,13 @@ def _duration(seconds: float) -> str:
 def _range(values: pd.Series) -> str:
     low, high = f"{values.min():,.2f}", f"{values.max():,.2f}"
     return low if low == high else f"{low} to {high}"
+
+
+def frame_of(forecasts: Sequence[Forecast], shortest: float, price: float | None, title: str) -> pd.DataFrame:
+    """The table that `draw` takes."""
+    frame = pd.DataFrame([vars(f) for f in forecasts])
+    frame.attrs = {"shortest": shortest, "price": price, "title": title}
+    return frame
 
 
 @styled

@@ -70,14 +70,14 @@ def run_jobs(run: Config, classes: int, times: Times, devices_per_job: int = 1) 
             chosen_by.append(add("export_out_of_fold", times.export.get(switch, 0.0), *parts))
         for threshold in map(format_threshold, run.mnn.dataset_thresholds):
             experts = []
-            for first in range(0, classes, run.expert.classes_per_job):
-                group = range(first, min(first + run.expert.classes_per_job, classes))
+            for first in range(0, classes, run.mnn.classes_per_job):
+                group = range(first, min(first + run.mnn.classes_per_job, classes))
                 seconds = times.expert_start + sum(times.expert_of.get((threshold, c), times.expert) for c in group)
                 experts.append(add("train_expert", seconds, *chosen_by))
             prefixes.append(add("evaluate_mnn", times.evaluate, tables[switch], *experts, devices=0))
         controls += [tables[network] for network in run.mnn.controls]
     if run.mnn is not None:
-        results = add("collect_results", times.collect, *prefixes, *controls, devices=0)
-        for _ in run.figures:
+        results = add("collect_mnn", times.collect, *prefixes, *controls, devices=0)
+        for _ in run.all_figures:
             add("draw_figure", times.draw, results, devices=0)
     return jobs

@@ -58,12 +58,12 @@ def measured_times(
         if seconds := [s for _, s in _benchmarks(folder.glob(f"networks/{name}/seed_*/export_probabilities.tsv"))]:
             exports[name] = fmean(seconds)
     small: dict[str, Any] = {}
-    patterns = {"prepare": "data/prepare_data.tsv", "evaluate": "evaluation/*/*/evaluate_mnn.tsv", "collect": "collect_results.tsv"}
+    patterns = {"prepare": "data/prepare_data.tsv", "evaluate": "mnn/*/*/evaluation/evaluate_mnn.tsv", "collect": "mnn/collect_mnn.tsv"}
     for key, pattern in patterns.items():
         if seconds := [s for _, s in _benchmarks(folder.glob(pattern))]:
             small[key] = fmean(seconds)
     missing = sorted(set(patterns) - set(small)) if planned.mnn else []
-    experts = {} if planned.mnn is None else _expert_times(folder, planned.expert.epochs, expert_seconds)
+    experts = {} if planned.mnn is None else _expert_times(folder, planned.mnn.expert.epochs, expert_seconds)
     return Times(networks, exports, **experts, **small), missing
 
 
@@ -78,7 +78,7 @@ def _expert_times(folder: Path, epochs: int, expert_seconds: float | None) -> di
     """Times of the experts: what each class took, and what a job took beyond its classes."""
     of_class: dict[tuple[str, int], list[float]] = {}
     beyond: list[float] = []
-    for threshold in sorted(folder.glob("experts/seed_*/dataset_threshold_*")):
+    for threshold in sorted(folder.glob("mnn/seed_*/dataset_threshold_*")):
         measured = {int(path.parent.name.removeprefix("class_")): _epochs(path) for path in threshold.glob("class_*/training.csv")}
         for c, seconds in measured.items():
             key = threshold.name.removeprefix("dataset_threshold_"), c

@@ -1,19 +1,21 @@
 """Stage choose_cascade: which pair of networks to use at which threshold, from the searches of all seeds."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from metann.config.cascade import CascadeChoice
 
 TABLES = ("results", "networks", "complementarity", "in_sample", "curves", "chains")
-"""Read from every search; `ranking`, `pairs` and `choice` are made here."""
+"""Read from every search; `ranking`, `pairs`, `choice` and `settings` are made here."""
 
 
 def choose_cascade(
     *,
     searches: list[Path],
     output: Path,
-    search: Literal["exact", "grid"] = "exact",
-    objective: Literal["accuracy", "target_accuracy", "budget"] = "accuracy",
-    code: str = "",
+    options: Annotated[CascadeChoice, Parameter(name="*")] = CascadeChoice(),
 ) -> None:
     """Rank all pairs by what validation says of them at their cost, and choose the first.
 
@@ -26,21 +28,19 @@ def choose_cascade(
         Folders made by search-cascade, one for each seed.
     output
         Folder of the run.
-    search
-        Choose among thresholds from all distinct scores, or from the uniform grid.
-    objective
-        The best validation accuracy; the least cost that reaches the target; or the best accuracy within the budget.
-    code
-        Digest of the code, for the metadata (the workflow gives it).
+    options
+        How one cascade is chosen.
     """
     import pandas as pd
 
-    from metann.cascade.choice import chosen_rows, rank_pairs
+    from metann.cascade.choice import chosen_rows, rank_pairs, settings
     from metann.errors import MetannError
     from metann.files import write_json
     from metann.tables.frames import read_frame, write_frame
+    from metann.workflow.provenance import stage_code
 
     parts = {name: [read_frame(folder / f"{name}.parquet", f"cascade_{name}") for folder in searches] for name in TABLES}
+    search, objective = options.search, options.objective
     if not searches:
         raise MetannError("no search given; give the folders that search-cascade wrote")
     facts = [frame.attrs for frame in parts["results"]]
@@ -58,10 +58,20 @@ def choose_cascade(
     choice = chosen_rows(tables["results"], ranking, search, objective)
     # every pair at its best accuracy, whatever the objective is: what the figures compare
     pairs = rank_pairs(tables["results"], tables["complementarity"], tables["networks"], search, "accuracy")
-    tables |= {"ranking": ranking, "pairs": pairs, "choice": choice}
+    tables |= {
+        "ranking": ranking,
+        "pairs": pairs,
+        "choice": choice,
+        "settings": settings(tables["results"], choice, facts[0]["confidence"]),
+    }
     kept: dict[str, Any] = {key: facts[0].get(key) for key in ("dataset", "digest", "class_names", "networks", "grid", "budget")}
     kept |= {"run": output.resolve().name, "confidence": facts[0]["confidence"], "target": [found["target"] for found in facts]}
-    kept |= {"seeds": [int(seed) for seed in choice["seed"]], "search": search, "objective": objective, "code": code}
+    kept |= {
+        "seeds": [int(seed) for seed in choice["seed"]],
+        "search": search,
+        "objective": objective,
+        "code": stage_code("choose_cascade"),
+    }
     for name, frame in tables.items():
         write_frame(output / "tables" / f"cascade_{name}.parquet", frame, f"cascade_{name}", kept)
     by_seed = {int(frame["seed"].iloc[0]): folder for frame, folder in zip(parts["results"], searches, strict=True)}

@@ -6,7 +6,7 @@ TABLES = ("results", "networks", "complementarity", "in_sample", "chains", "pair
 
 
 def collect_cascade(
-    *, run: Path, memory: list[Path], output: Path, reports: list[Path] | None = None, figures: list[str] | None = None, code: str = ""
+    *, run: Path, memory: list[Path], output: Path, reports: list[Path] | None = None, figures: list[str] | None = None
 ) -> None:
     """Write tables/cascade_memory.parquet and the summary: which pair at which threshold, what it gains, and what it costs.
 
@@ -22,20 +22,22 @@ def collect_cascade(
         report.json of run-cascade, of every seed; none for imported tables.
     figures
         Names of figures that the summary links to.
-    code
-        Digest of the code, for the metadata (the workflow gives it).
     """
     import pandas as pd
 
     from metann.cascade.summary import summarise
     from metann.files import read_json, write_text
     from metann.tables.frames import read_frame, write_frame
+    from metann.workflow.provenance import stage_code
 
     tables = {name: read_frame(run / "tables" / f"cascade_{name}.parquet", f"cascade_{name}") for name in TABLES}
     parts = [read_frame(path, "cascade_memory") for path in memory]
     tables["memory"] = pd.concat(parts, ignore_index=True)
     metadata = tables["choice"].attrs
-    kept = {key: metadata[key] for key in ("run", "dataset", "digest", "seeds")} | {"capacity": parts[0].attrs["capacity"], "code": code}
+    kept = {key: metadata[key] for key in ("run", "dataset", "digest", "seeds")} | {
+        "capacity": parts[0].attrs["capacity"],
+        "code": stage_code("collect_cascade", figures=figures or ()),
+    }
     write_frame(run / "tables" / "cascade_memory.parquet", tables["memory"], "cascade_memory", kept)
     text = summarise(tables, metadata, [read_json(path) for path in reports or []], figures or [])
     write_text(output, text)

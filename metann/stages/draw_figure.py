@@ -9,9 +9,9 @@ def draw_figure(name: str, *, run: Path, png: Path | None = None, svg: Path | No
     Parameters
     ----------
     name
-        A file of metann/figures, such as heatmap.
+        A file of metann/figures, such as mnn_heatmap.
     run
-        Folder of the run, with results.parquet and tables/.
+        Folder of the run, with its tables/.
     png
         Picture to write.
     svg
@@ -19,6 +19,7 @@ def draw_figure(name: str, *, run: Path, png: Path | None = None, svg: Path | No
     """
     import importlib
 
+    from metann import layout
     from metann.errors import MetannError, unknown
     from metann.figures._captions import tables_of
     from metann.registry import figures
@@ -35,7 +36,7 @@ def draw_figure(name: str, *, run: Path, png: Path | None = None, svg: Path | No
     from metann.figures._style import save
     from metann.tables.frames import read_frame
 
-    files = {table: run / ("results.parquet" if table == "results" else f"tables/{table}.parquet") for table in tables_of(name)}
+    files = {table: layout.place(run, layout.TABLE, table=table) for table in tables_of(name)}
     figure = importlib.import_module(f"metann.figures.{name}").draw({table: read_frame(path, table) for table, path in files.items()})
     for path, suffix in wanted.items():
         save(figure, path, suffix)

@@ -14,7 +14,6 @@ def export_probabilities(
     network: str | None = None,
     seed: int | None = None,
     out_of_fold: bool = False,
-    code: str = "",
 ) -> None:
     """Write one network's probabilities for all splits, in eval mode.
 
@@ -36,8 +35,6 @@ def export_probabilities(
         The seed that they have to be of; with --out-of-fold it names the folds.
     out_of_fold
         Write the training images only, each as seen by the network whose training left it out.
-    code
-        Digest of the code, for the metadata (the workflow gives it).
     """
     from dataclasses import replace
 
@@ -56,7 +53,7 @@ def export_probabilities(
     from metann.tables.probabilities import Probabilities, write_probabilities
     from metann.training.objectives import class_probabilities
     from metann.weights.files import load_weights
-    from metann.workflow.provenance import versions
+    from metann.workflow.provenance import stage_code, versions
 
     target = start_torch(device, threads)
     prepared = read_prepared(data)
@@ -88,7 +85,7 @@ def export_probabilities(
         "normalisation": {"mean": header["mean"], "std": header["std"]},
         "selection": "out_of_fold" if out_of_fold else "in_sample",
         "versions": versions(),
-        "code": code,
+        "code": stage_code("export_probabilities", architectures=[header["architecture"]]),
     }
     table = Probabilities(
         samples.sample_id[rows],

@@ -5,7 +5,7 @@ from pathlib import Path
 from metann.config.network import NetworkSection
 
 
-def import_probabilities(*, name: str, network: NetworkSection, output: Path, code: str = "") -> None:
+def import_probabilities(*, name: str, network: NetworkSection, output: Path) -> None:
     """Check a table of class probabilities and write it as probabilities.parquet; no network runs.
 
     An .npy file holds n x K probabilities, one row per image, with an .npy of the n true classes beside it. A .parquet file
@@ -21,16 +21,14 @@ def import_probabilities(*, name: str, network: NetworkSection, output: Path, co
         Its probabilities, labels, split, val_rows and macs.
     output
         The probabilities.parquet to write.
-    code
-        Digest of the code, for the metadata (the workflow gives it).
     """
     import numpy as np
 
     from metann.tables.imported import read_foreign, rename
     from metann.tables.probabilities import write_probabilities
-    from metann.workflow.provenance import versions
+    from metann.workflow.provenance import stage_code, versions
 
-    table = rename(read_foreign(network), name, network, versions=versions(), code=code)
+    table = rename(read_foreign(network), name, network, versions=versions(), code=stage_code("import_probabilities"))
     write_probabilities(output, table)
     for split in sorted(set(table.split.tolist())):
         part = table.select(split)

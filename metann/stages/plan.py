@@ -4,10 +4,6 @@ A run's Snakemake benchmark files and training.csv lie beside its outputs; nothi
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from metann.plan.forecast import Forecast
 
 MOST_DEVICES = 131_072
 
@@ -73,8 +69,9 @@ def plan(
     from metann.plan.graph import Times, run_jobs
     from metann.plan.measured import measured_times
     from metann.plan.scheduling import schedule, useful_devices
+    from metann.plan.text import check_arguments, clock, table
 
-    _check(interruptions, price, checkpoint_seconds, restart_seconds, repeats, devices_per_job, devices)
+    check_arguments(interruptions, price, checkpoint_seconds, restart_seconds, repeats, devices_per_job, devices)
     if figure is not None and figure.suffix not in (".png", ".svg"):
         raise MetannError(f"figure {figure} ends neither in .png nor in .svg")
     try:
@@ -103,60 +100,11 @@ def plan(
     )
     print(table(forecasts, price, interruptions > 0))
     if figure is not None:
-        draw(figure, forecasts, shortest, price, f"{planned.run}: {len(jobs):,} jobs, {k:,} classes")
+        import matplotlib as mpl
 
+        mpl.use("Agg")
+        from metann.figures._style import save
+        from metann.plan.figure import draw, frame_of
 
-def _check(
-    interruptions: float, price: float | None, checkpoint: float, restart: float, repeats: int, per_job: int, devices: list[int] | None
-) -> None:
-    from metann.errors import MetannError
-
-    if not 0 <= interruptions < 1:
-        raise MetannError(f"--interruptions {interruptions} is not a probability in [0, 1)")
-    if price is not None and not price >= 0:
-        raise MetannError(f"--price {price} is negative")
-    if not checkpoint > 0 or not restart >= 0:
-        raise MetannError(
-            f"--checkpoint-seconds {checkpoint} and --restart-seconds {restart}: the first is above 0, the second not below it"
-        )
-    if repeats < 1 or per_job < 1 or (devices is not None and min(devices, default=1) < 1):
-        raise MetannError("--repeats, --devices-per-job and --devices are at least 1")
-
-
-def clock(seconds: float) -> str:
-    """Hours, minutes and seconds: 179.3 -> '0:02:59'."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
-
-
-def table(forecasts: "list[Forecast]", price: float | None, disturbed: bool) -> str:
-    """The forecasts as aligned text."""
-    head = ["devices", "makespan", *(["95 % of runs"] if disturbed else []), "device hours", "in use", *([] if price is None else ["cost"])]
-    rows = [
-        [
-            f"{f.devices:,}",
-            clock(f.makespan),
-            *([clock(f.makespan_high)] if disturbed else []),
-            f"{f.device_hours:,.2f}",
-            f"{100 * f.utilisation:.1f} %",
-            *([] if price is None else [f"{f.device_hours * price:,.2f}"]),
-        ]
-        for f in forecasts
-    ]
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    return "\n".join("  ".join(word.rjust(width) for word, width in zip(row, widths, strict=True)) for row in [head, *rows])
-
-
-def draw(path: Path, forecasts: "list[Forecast]", shortest: float, price: float | None, title: str) -> None:
-    """Write the figure."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import pandas as pd
-
-    from metann.figures._style import save
-    from metann.plan.figure import draw as draw_plan
-
-    frame = pd.DataFrame([vars(f) for f in forecasts])
-    frame.attrs = {"shortest": shortest, "price": price, "title": title}
-    save(draw_plan({"plan": frame}), path, path.suffix[1:])
+        title = f"{planned.run}: {len(jobs):,} jobs, {k:,} classes"
+        save(draw({"plan": frame_of(forecasts, shortest, price, title)}), figure, figure.suffix[1:])

@@ -16,7 +16,6 @@ def replay_memory(
     memory: MemorySection | None = None,
     workload: WorkloadSection | None = None,
     seed: int = 0,
-    code: str = "",
 ) -> None:
     """Replay streams with duplicates of the test images through a memory in front of a cascade.
 
@@ -39,8 +38,6 @@ def replay_memory(
         Rotations, order and seed of the streams.
     seed
         Of the networks, for the table.
-    code
-        Digest of the code, for the metadata (the workflow gives it).
     """
     from functools import cache
 
@@ -57,6 +54,7 @@ def replay_memory(
     from metann.tables.frames import write_frame
     from metann.tables.join import align
     from metann.tables.probabilities import read_probabilities
+    from metann.workflow.provenance import stage_code
 
     memory, workload = memory or MemorySection(), workload or WorkloadSection()
     described = read_cascade(cascade)
@@ -91,6 +89,10 @@ def replay_memory(
             how = {"seed": seed, "key": kind, "duplicates": amount, "rotations": workload.rotations}
             rows.append(how | savings_row(decisions, labels_N, macs, work, keys_M, memory.capacity))
     metadata = {key: first.metadata.get(key) for key in ("dataset", "digest", "class_names")}
-    metadata |= described.model_dump(mode="json") | {"capacity": memory.capacity, "shuffled": workload.shuffled, "code": code}
+    metadata |= described.model_dump(mode="json") | {
+        "capacity": memory.capacity,
+        "shuffled": workload.shuffled,
+        "code": stage_code("replay_memory"),
+    }
     write_frame(output, pd.DataFrame(rows), "cascade_memory", metadata)
     print(f"{len(rows)} streams; keys: {', '.join(keys_NT)}")

@@ -31,7 +31,6 @@ def run_cascade(
     probabilities: list[Path] | None = None,
     seed: int = 0,
     when_done: str | None = None,
-    code: str = "",
 ) -> None:
     """Run a cascade, or a single network, on a stream of images and report accuracy, use, latency and energy.
 
@@ -74,8 +73,6 @@ def run_cascade(
         Of the networks, for the record.
     when_done
         Shell command to run at the end, also after an error; METANN_STATUS is 'done' or 'failed', METANN_REPORT the report.
-    code
-        Digest of the code, for the metadata (the workflow gives it).
     """
     import os
     import subprocess
@@ -103,6 +100,7 @@ def _run(*, data: Path, output: Path, split: str, limit: int | None, batch_size:
     from metann.errors import MetannError
     from metann.files import write_json, write_text
     from metann.tables.frames import write_frame
+    from metann.workflow.provenance import stage_code
 
     if batch_size < 1 or (limit is not None and limit < 1):
         raise MetannError(f"batch size {batch_size}, limit {limit}: both must be at least 1")
@@ -147,7 +145,11 @@ def _run(*, data: Path, output: Path, split: str, limit: int | None, batch_size:
         how["probabilities"], chain, record, prepared.samples
     )
     metadata = {key: report[key] for key in ("networks", "thresholds", "score", "postcheck", "device", "batch_size", "split")}
-    metadata |= {"dataset": prepared.info.name, "digest": prepared.info.digest, "code": how["code"]}
+    metadata |= {
+        "dataset": prepared.info.name,
+        "digest": prepared.info.digest,
+        "code": stage_code("run_cascade", architectures={member.header["architecture"] for member in chain.stages}),
+    }
     write_frame(output / "record.parquet", record, "cascade_record", metadata)
     write_json(output / "report.json", report)
     write_text(output / "report.md", page(report))

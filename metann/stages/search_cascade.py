@@ -4,12 +4,12 @@ No network runs here. Shapes: N held-out images, K classes.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Annotated
 
-from metann.cascade.inputs import read_held_out
+from cyclopts import Parameter
 
-if TYPE_CHECKING:
-    pass
+from metann.config.cascade import CascadeSearch
+from metann.config.statistics import StatisticsSection
 
 TABLES = ("results", "networks", "complementarity", "in_sample", "curves", "chains")
 
@@ -19,15 +19,8 @@ def search_cascade(
     probabilities: list[Path],
     output: Path,
     seed: int = 0,
-    pairs: list[str] | None = None,
-    chains: list[str] | None = None,
-    scores: list[str] | None = None,
-    postcheck: Literal["both", "with", "without"] = "both",
-    grid: int = 2000,
-    target: float | None = None,
-    budget: float | None = None,
-    confidence: float = 0.95,
-    code: str = "",
+    options: Annotated[CascadeSearch, Parameter(name="*")] = CascadeSearch(),
+    statistics: StatisticsSection = StatisticsSection(),
 ) -> None:
     """Search the thresholds of every pair of networks, for every score and objective, with and without post-check.
 
@@ -43,54 +36,33 @@ def search_cascade(
         Folder to write into.
     seed
         Of these networks, for the tables.
-    pairs
-        Each as first:second; all ordered pairs where not given.
-    chains
-        Cascades of more networks, each a JSON object with networks, thresholds, score and postcheck.
-    scores
-        Functions of metann/cascade/score_functions.py; all that need no labels where not given.
-    postcheck
-        Keep the more confident of two answers, always take the second, or try both ways.
-    grid
-        Points of the published uniform grid, searched beside all distinct scores.
-    target
-        Accuracy that objective target_accuracy asks for; that of the best single network on validation where not given.
-    budget
-        Multiply-accumulates per image, for objective budget.
-    confidence
-        Of every interval.
-    code
-        Digest of the code, for the metadata (the workflow gives it).
+    options
+        Which cascades are searched, and what for.
+    statistics
+        Confidence of the intervals.
     """
     import pandas as pd
 
-    from metann import registry
     from metann.cascade import evaluation
-    from metann.cascade.rule import needs_labels
-    from metann.config.cascade import ChainSection
-    from metann.config.section import read_section
+    from metann.cascade.inputs import read_held_out
     from metann.errors import MetannError
     from metann.tables.frames import write_frame
+    from metann.workflow.provenance import stage_code
 
-    scores = scores or [name for name in registry.functions("cascade/score_functions.py") if not needs_labels(name)]
-    if any(needs_labels(name) for name in scores):
-        raise MetannError("the oracle looks at the true class and cannot be searched; it is reported as a bound in any case")
-    held, metadata = read_held_out(probabilities, confidence)
+    held, metadata = read_held_out(probabilities, statistics.confidence)
     names = [network.name for network in held.networks]
-    both = [tuple(pair.split(":")) for pair in pairs or []] or held.pairs()
+    both = options.named_pairs() or held.pairs()
     for pair in both:
-        if len(pair) != 2 or not set(pair) <= set(names):
+        if not set(pair) <= set(names):
             raise MetannError(f"pair {':'.join(pair)!r} is not of the form first:second with networks of: {', '.join(names)}")
-    ways = {"both": (False, True), "with": (True,), "without": (False,)}[postcheck]
-    if target is None:
+    ways = {"both": (False, True), "with": (True,), "without": (False,)}[options.postcheck]
+    scores, grid, budget, target = list(options.scores), options.grid, options.budget, options.target
+    if target == "best_network":
         target = float(held.right(held.better_of(names))[held.val_N].mean())
-
-    described = []
-    for text in chains or []:
-        chain = read_section(ChainSection, _json(text), "chain")
+    for chain in options.chains:
         if not set(chain.networks) <= set(names):
             raise MetannError(f"chain {' > '.join(chain.networks)} names a network without a table; given: {', '.join(names)}")
-        described.append(evaluation.chain_row(held, chain.networks, chain.thresholds, chain.score, chain.postcheck))
+    described = [evaluation.chain_row(held, c.networks, c.thresholds, c.score, c.postcheck) for c in options.chains]
     curves = [evaluation.curve_rows(held, pair, scores, ways) for pair in both]
     tables = {
         "results": pd.DataFrame([row for pair in both for row in evaluation.pair_rows(held, pair, scores, ways, grid, target, budget)]),
@@ -100,20 +72,10 @@ def search_cascade(
         "curves": pd.concat([pd.DataFrame(curve) for curve in curves], ignore_index=True),
         "chains": pd.DataFrame(described),
     }
-    metadata |= {"networks": names, "grid": grid, "target": target, "budget": budget, "confidence": confidence, "code": code}
+    metadata |= {"networks": names, "grid": grid, "target": target, "budget": budget, "confidence": statistics.confidence}
+    metadata["code"] = stage_code("search_cascade")
     for name in TABLES:
         frame = tables[name]
         frame.insert(0, "seed", seed)
         write_frame(output / f"{name}.parquet", frame, f"cascade_{name}", metadata)
     print(f"{len(both)} pairs of {len(names)} networks, {int(held.val_N.sum())} validation and {int((~held.val_N).sum())} test images")
-
-
-def _json(text: str) -> object:
-    import json
-
-    from metann.errors import MetannError
-
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise MetannError(f'chain {text!r} is not JSON ({error}); write it as {{"networks": ["a", "b", "c"]}}') from None

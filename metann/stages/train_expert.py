@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from metann.config.run import ExpertSection
+from metann.config.mnn import ExpertSection
 
 
 def train_expert(
@@ -16,7 +16,6 @@ def train_expert(
     seed: int,
     output: Path,
     selection: Path | None = None,
-    code: str = "",
 ) -> None:
     """Train the experts of the given classes on the images whose probability for the class reaches the dataset threshold.
 
@@ -44,8 +43,6 @@ def train_expert(
         Folder of this dataset threshold.
     selection
         Out-of-fold probabilities of the training images; without it the switch's own choose (as published).
-    code
-        Digest of the code, for the headers (the workflow gives it).
     """
     import time
 
@@ -68,9 +65,9 @@ def train_expert(
     from metann.thresholds import parse_threshold
     from metann.training.classifier import LabelledImages, train, write_history
     from metann.training.objectives import OneClass, class_probabilities
-    from metann.weights.files import load_weights, save_weights
+    from metann.weights.files import load_weights, read_header, save_weights
     from metann.weights.head import head_parameters
-    from metann.workflow.provenance import versions
+    from metann.workflow.provenance import stage_code, versions
 
     dataset_threshold = parse_threshold(dataset_threshold)
     device = start_torch(expert.device, expert.threads)
@@ -92,7 +89,8 @@ def train_expert(
         chosen_by_NK = unseen.p_NK[align(samples.select("train"), unseen, data / "samples.parquet", selection)]
     asked = np.concatenate([rows["val"], rows["test"]])
     asked_images = LabelledImages.of(prepared.images_NCHW, samples.label, asked).to(device).images_NCHW
-    settings = expert.model_dump(mode="json", exclude={"classes_per_job"})
+    settings = expert.model_dump(mode="json")
+    code = stage_code("train_expert", architectures=[read_header(switch)["architecture"]])
 
     for c in classes:
         folder = output / f"class_{c}"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from metann.config.network import NetworkSection
-from metann.config.run import TrainingSection
+from metann.config.training import TrainingSection
 
 
 def train_network(
@@ -16,7 +16,6 @@ def train_network(
     output: Path,
     fold: int | None = None,
     folds: int = 5,
-    code: str = "",
 ) -> None:
     """Train one network on the training images and keep the best validation epoch.
 
@@ -42,9 +41,9 @@ def train_network(
         Leave this fold (0 .. folds-1) of the training images out, for out-of-fold probabilities.
     folds
         How many folds there are.
-    code
-        Digest of the code, for the header (the workflow gives it).
     """
+    import importlib
+
     import torch
 
     from metann.compute.normalise import Normalisation
@@ -57,12 +56,12 @@ def train_network(
     from metann.training.classifier import LabelledImages, train, write_history
     from metann.training.objectives import Classification
     from metann.weights.files import save_weights
-    from metann.weights.published import pretrained
-    from metann.workflow.provenance import versions
+    from metann.workflow.provenance import stage_code, versions
 
     device = start_torch(training.device, training.threads)
     prepared = read_prepared(data)
     info, samples = prepared.info, prepared.samples
+    code = stage_code("train_network", architectures=[network.architecture], published=network.weights is not None)
     header = {
         "architecture": network.architecture,
         "settings": network.settings,
@@ -87,7 +86,9 @@ def train_network(
             raise MetannError(f"fold {fold} is not in 0 .. {folds - 1}; give another --fold, or more --folds")
         header |= {"fold": fold, "folds": folds}
     if network.weights is not None:
-        module, found = pretrained(network.architecture, network.weights, header)
+        # By name, because mending an address or a hash there trains nothing again.
+        published = importlib.import_module("metann.weights.published")
+        module, found = published.pretrained(network.architecture, network.weights, header)
         history = []
         header |= found
     else:

@@ -6,23 +6,17 @@ Snakemake does not see edits in a package behind a CLI, so every rule carries `c
 import ast
 import hashlib
 import sys
+from collections.abc import Iterable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from metann import registry
 from metann.errors import MetannError
 
 ROOT = Path(__file__).parents[2]
-# These steer a stage only through its flags, which are params of the rule already; names are checked before any job.
-_NOT_FOLLOWED = {
-    "metann.config.run",
-    "metann.config.cascade",
-    "metann.config.section",
-    "metann.registry",
-    "metann.workflow.rules",
-    "metann.workflow.provenance",
-    "metann.compute.gpus",
-}
+# The configuration steers a stage only through its flags, which are params of the rule; the workflow makes no result.
+_LEFT_OUT = ("metann.config", "metann.workflow")
 
 
 def _file(module: str) -> Path | None:
@@ -71,7 +65,7 @@ def import_closure(*modules: str) -> tuple[str, ...]:
     todo, seen = list(modules), set()
     while todo:
         module = todo.pop()
-        if module not in seen and module not in _NOT_FOLLOWED:
+        if module not in seen and not module.startswith(_LEFT_OUT):
             seen.add(module)
             todo += _parsed(module)[1]
     return tuple(sorted(seen))
@@ -87,6 +81,25 @@ def code_digest(*modules: str) -> str:
     """
     text = "\n".join(f"{module} {_parsed(module)[0]}" for module in import_closure(*modules))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def stage_code(
+    stage: str, *, architectures: Iterable[str] = (), dataset: str | None = None, figures: Iterable[str] = (), published: bool = False
+) -> str:
+    """The digest of a stage's code and of the modules that it imports by name only; rules and stages ask here alike.
+
+    Args:
+        stage: a module of metann/stages, such as `train_network`.
+        architectures: names of the networks that are built.
+        dataset: name of the data set that is read.
+        figures: names of the figures that are drawn, or whose captions are printed.
+        published: whether weights are read that others have made.
+    """
+    named = {f"metann.networks.{registry.architectures()[name]}" for name in architectures if name in registry.architectures()}
+    named |= {f"metann.datasets.{dataset}"} if dataset else set()
+    named |= {f"metann.figures.{name}" for name in figures}
+    named |= {"metann.weights.published"} if published else set()
+    return code_digest(f"metann.stages.{stage}", *sorted(named))
 
 
 def versions() -> dict[str, str]:

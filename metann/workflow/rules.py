@@ -1,11 +1,15 @@
-"""What the rules need of this machine; no torch."""
+"""What the rules need: of this machine, and small functions that Snakemake's files would otherwise hold untested; no torch."""
 
+import hashlib
 import os
+import re
 import sysconfig
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from metann.compute.gpus import local_gpus
-from metann.config.run import TrainingSection
+from metann.config.training import TrainingSection
 
 
 def use_this_environment() -> None:
@@ -30,3 +34,27 @@ def gpus_are_there(settings: Any) -> bool:
 def gpus(training: TrainingSection, there: bool) -> int:
     """GPUs that a training job asks for: one where CUDA is asked for, or is there to be used."""
     return int(training.device == "cuda" or (training.device == "auto" and there))
+
+
+def grows(amount: int) -> Callable[..., int]:
+    """A resource that grows with every attempt: what a job was killed for the want of, it gets more of when it is tried again."""
+
+    def grown(wildcards: Any, attempt: int) -> int:  # noqa: ARG001 - Snakemake gives arguments by these names
+        return amount * attempt
+
+    return grown
+
+
+def one_of(names: Iterable[object]) -> str:
+    """A wildcard constraint: exactly these names, or nothing at all."""
+    return "|".join(re.escape(str(name)) for name in names) or "(?!)"
+
+
+def short_digest(texts: Iterable[str]) -> str:
+    """8 hex digits that name a set of texts in their order."""
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:8]
+
+
+def folder(path: object, up: int = 1) -> str:
+    """The folder of a file, or one further up; for params, which the linter wants derived from files."""
+    return str(Path(str(path)).parents[up - 1])

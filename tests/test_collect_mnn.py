@@ -11,7 +11,7 @@ from metann.errors import MetannError
 from metann.function_call import SwitchFunction
 from metann.mnn.choice import best
 from metann.mnn.prefix import Prefix
-from metann.stages.collect_results import TABLES, collect_results
+from metann.stages.collect_mnn import TABLES, collect_mnn
 from metann.statistics.paired import compare_paired
 from metann.tables.frames import read_arrow, read_frame
 from metann.tables.probabilities import read_probabilities
@@ -26,13 +26,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def tables_of(run: Path) -> dict[str, pd.DataFrame]:
-    return {name: read_frame(run / "tables" / f"{name}.parquet", name) for name in TABLES} | {
-        "results": read_frame(run / "results.parquet", "results")
-    }
+    return {name: read_frame(run / "tables" / f"mnn_{name}.parquet", f"mnn_{name}") for name in TABLES}
 
 
 def read_prefix(run: Path, seed: int, threshold: str) -> Prefix:
-    arrow, metadata = read_arrow(run / "evaluation" / f"seed_{seed}" / f"dataset_threshold_{threshold}" / "prefix.parquet", "prefix")
+    arrow, metadata = read_arrow(run / "mnn" / f"seed_{seed}" / f"dataset_threshold_{threshold}" / "evaluation/prefix.parquet", "prefix")
     return Prefix.of({name: arrow.column(name).to_numpy() for name in arrow.column_names}, metadata)
 
 
@@ -88,7 +86,7 @@ def test_test_labels_never_change_the_choice(tmp_path: Path) -> None:
     before = tables_of(make_run(tmp_path, skill=0.4))["choice"].set_index("scope")
     relabel_test(tmp_path, classes=4)
     evaluations = [evaluate(tmp_path, 0, threshold) for threshold in (0.1, 0.2)]
-    collect_results(evaluations=evaluations, output=tmp_path)
+    collect_mnn(evaluations=evaluations, output=tmp_path)
     after = tables_of(tmp_path)["choice"].set_index("scope")
     columns = ["dataset_threshold", "switch_function", "parameter", "val_accuracy", "val_gain"]
     for scope in ("chosen", "chosen_threshold"):
@@ -164,10 +162,10 @@ def test_same_inputs_give_the_same_bytes(run: Path, tmp_path: Path) -> None:
     copy = tmp_path / run.name
     shutil.copytree(run, copy)
     shutil.rmtree(copy / "tables")
-    evaluations = sorted(copy.glob("evaluation/*/*"), reverse=True)
+    evaluations = sorted(copy.glob("mnn/*/*/evaluation"), reverse=True)
     controls = sorted(copy.glob("networks/wide/*/probabilities.parquet"))
-    collect_results(evaluations=evaluations, output=copy, expert_sets=[copy / "experts"], controls=controls)
-    for name in ("results.parquet", "summary.md", *(f"tables/{table}.parquet" for table in TABLES)):
+    collect_mnn(evaluations=evaluations, output=copy, expert_sets=[copy / "mnn"], controls=controls)
+    for name in ("mnn.md", *(f"tables/mnn_{table}.parquet" for table in TABLES)):
         assert (copy / name).read_bytes() == (run / name).read_bytes(), name
 
 
@@ -187,10 +185,10 @@ def test_many_classes_and_two(tmp_path: Path) -> None:
 def test_bad_input_is_one_line(run: Path, tmp_path: Path) -> None:
     def fails(message: str, **arguments: object) -> None:
         with pytest.raises(MetannError, match=message) as error:
-            collect_results(output=tmp_path / "out", **arguments)
+            collect_mnn(output=tmp_path / "out", **arguments)
         assert "\n" not in str(error.value)
 
-    evaluations = sorted(run.glob("evaluation/*/*"))
+    evaluations = sorted(run.glob("mnn/*/*/evaluation"))
     wide = run / "networks" / "wide" / "seed_3" / "probabilities.parquet"
     fails("no evaluation given", evaluations=[])
     fails(r"no table .*nothing.*prefix\.parquet", evaluations=[tmp_path / "nothing"])

@@ -1,4 +1,4 @@
-"""Figure cost: what accuracy costs, with the controls that belong on the same picture."""
+"""Figure mnn_cost: what accuracy costs, with the controls that belong on the same picture."""
 
 import numpy as np
 import pandas as pd
@@ -15,13 +15,13 @@ threshold; crosses: the other switch functions. The black dot is the setting tha
 above the switch alone, above the random prefix (the same number of experts, dealt to the images at random) and above the plain networks
 at the same cost. The dotted line is the oracle, which knows the true class: the best that any choice of experts could buy.
 """
-TABLES = ("results", "choice", "controls", "curves")
+TABLES = ("mnn_results", "mnn_choice", "mnn_controls", "mnn_curves")
 
 
 @styled
 def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     """Means over seeds. Without MACs in the tables the axis is experts per image and plain networks are left out."""
-    results, curves, controls, choice = (tables[name] for name in ("results", "curves", "controls", "choice"))
+    results, curves, controls, choice = (tables[f"mnn_{name}"] for name in ("results", "curves", "controls", "choice"))
     chosen = choice[choice["scope"] == "chosen"]
     known = bool(curves["mean_macs"].notna().all())
     cost = "mean_macs" if known else "mean_experts"

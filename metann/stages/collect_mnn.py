@@ -1,21 +1,14 @@
-"""Stage collect_results: all evaluations of a run become its tables and its summary.
-
-The files that it writes below the output folder: results.parquet, summary.md and tables/{name}.parquet for each of `TABLES`.
-"""
+"""Stage collect_mnn: all evaluations of a run become its tables and its page."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from metann.config.statistics import StatisticsSection
-from metann.mnn.inputs import read_cells, read_controls, read_evaluations, read_expert_sets
 
-if TYPE_CHECKING:
-    pass
-
-TABLES = ("choice", "controls", "curves", "expert_sets", "misclassified")
+TABLES = ("results", "choice", "controls", "curves", "expert_sets", "misclassified", "settings")
 
 
-def collect_results(
+def collect_mnn(
     *,
     evaluations: list[Path],
     output: Path,
@@ -23,9 +16,8 @@ def collect_results(
     controls: list[Path] | None = None,
     statistics: StatisticsSection | None = None,
     figures: list[str] | None = None,
-    code: str = "",
 ) -> None:
-    """Collect evaluations into results.parquet, tables/ and summary.md; choose the thresholds on validation, report them on test.
+    """Collect evaluations into tables/mnn_*.parquet and mnn.md; choose the thresholds on validation, report them on test.
 
     Parameters
     ----------
@@ -41,17 +33,18 @@ def collect_results(
         Confidence of the intervals, and number of permutations.
     figures
         Names of figures that the summary links to.
-    code
-        Digest of the code, for the metadata (the workflow gives it).
     """
     import pandas as pd
 
+    from metann import layout
     from metann.files import write_text
-    from metann.mnn.choice import choose
+    from metann.mnn.choice import choose, settings
     from metann.mnn.controls import at_chosen_cell, curves
+    from metann.mnn.inputs import read_cells, read_controls, read_evaluations, read_expert_sets
     from metann.mnn.mistakes import count_by_threshold, count_mistakes
     from metann.mnn.summary import summarise
     from metann.tables.frames import write_frame
+    from metann.workflow.provenance import stage_code
 
     statistics = statistics or StatisticsSection()
     found = read_evaluations(evaluations)
@@ -73,11 +66,13 @@ def collect_results(
             rows += at_chosen_cell(test, chosen, of_seed, statistics.confidence, path)
 
     tables = {
+        "results": results,
         "choice": choice,
         "controls": pd.DataFrame(rows),
         "curves": pd.concat(lines, ignore_index=True),
         "expert_sets": read_expert_sets(expert_sets or [], first["class_names"]),
         "misclassified": pd.concat([frame for frame in mistakes if len(frame)], ignore_index=True),
+        "settings": settings(results, choice, statistics.confidence),
     }
     kept = ("dataset", "digest", "class_names", "network", "architecture", "switch_macs", "expert_macs", "combine", "temperature")
     metadata = {key: first.get(key) for key in kept} | {
@@ -85,11 +80,10 @@ def collect_results(
         "seeds": sorted({prefix.metadata["seed"] for _, prefix in found}),
         "confidence": statistics.confidence,
         "permutations": statistics.permutations,
-        "code": code,
+        "code": stage_code("collect_mnn", figures=figures or ()),
     }
-    for name, frame in tables.items():
-        write_frame(output / "tables" / f"{name}.parquet", frame, name, metadata)
-    write_frame(output / "results.parquet", results, "results", metadata)
-    text = summarise(tables | {"results": results}, metadata, figures or [])
-    write_text(output / "summary.md", text)
+    for name in TABLES:
+        write_frame(layout.place(output, layout.TABLE, table=f"mnn_{name}"), tables[name], f"mnn_{name}", metadata)
+    text = summarise(tables, metadata, figures or [])
+    write_text(layout.place(output, layout.PAGE, family="mnn"), text)
     print(next(line for line in text.splitlines() if line.startswith("**")))

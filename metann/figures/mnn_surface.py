@@ -1,4 +1,4 @@
-"""Figure surface: accuracy over both thresholds in three dimensions (the report's figure 2)."""
+"""Figure mnn_surface: accuracy over both thresholds in three dimensions (the report's figure 2)."""
 
 import matplotlib as mpl
 import numpy as np
@@ -15,13 +15,13 @@ CAPTION = """
 Test accuracy over dataset threshold and test threshold. The grey plane is the switch alone: what rises above it gains (blue), what lies
 below loses (red). The dot is the pair of thresholds that **validation** chose. The heatmap shows the same numbers exactly.
 """
-TABLES = ("results", "choice")
+TABLES = ("mnn_results", "mnn_choice")
 
 
 @styled
 def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     """Mean accuracy over seeds; the surface joins the evaluated cells by straight lines."""
-    results = tables["results"]
+    results = tables["mnn_results"]
     cells = results[(results["split"] == "test") & (results["switch_function"] == "threshold")]
     if cells.empty:
         return no_figure("Accuracy over both thresholds", "The run has no test thresholds.")
@@ -59,7 +59,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     plane_x, plane_y = np.meshgrid(ends_x, ends_y)
     plane = [list(zip(plane_x.ravel()[[0, 1, 3, 2]], plane_y.ravel()[[0, 1, 3, 2]], [baseline] * 4, strict=True))]
     axes.add_collection3d(Poly3DCollection(plane, facecolor=GREY, alpha=0.3, edgecolor=GREY, zorder=2))
-    for number, pick in enumerate(tables["choice"].query("scope == 'chosen_threshold'").itertuples()):
+    for number, pick in enumerate(tables["mnn_choice"].query("scope == 'chosen_threshold'").itertuples()):
         top = max(float(grid.loc[pick.dataset_threshold, pick.test_threshold]), floor)
         at = [pick.test_threshold] * 2, [pick.dataset_threshold] * 2
         axes.plot(*at, [baseline, top], color=BLACK, linewidth=1, linestyle=":", zorder=4)

@@ -13,7 +13,7 @@ from metann.report.text import interval, macs, markdown_table, p_value, percent,
 
 
 def summary_of(folder: Path, **tables: object) -> str:
-    return (make_run(folder, **tables) / "summary.md").read_text(encoding="utf-8")
+    return (make_run(folder, **tables) / "mnn.md").read_text(encoding="utf-8")
 
 
 def paragraph(text: str) -> str:
@@ -88,14 +88,14 @@ def test_harmful_experts_are_not_asked(tmp_path: Path) -> None:
 
 
 def test_summary_reads_from_verdict_to_words(tmp_path: Path) -> None:
-    text = summary_of(tmp_path / "demo", skill=0.5, collect={"figures": ["heatmap", "cost"]})
+    text = summary_of(tmp_path / "demo", skill=0.5, collect={"figures": ["mnn_heatmap", "mnn_cost"]})
     lines = text.splitlines()
     assert lines[0] == "# demo: does a meta neural network pay on synthetic?"
     assert lines[2].startswith("**")
     headings = [line for line in lines if line.startswith("## ")]
     assert headings[0] == "## What was done"
     assert headings[-2:] == ["## Figures", "## Words"]
-    assert "- [heatmap](figures/heatmap.png): Gain in test accuracy" in text
+    assert "- [mnn_heatmap](figures/mnn_heatmap.png): Gain in test accuracy" in text
     assert "24 settings were tried on 300 validation images" in text
     assert "random prefix, same budget" in text
     assert "plain network `wide`" in text
@@ -123,17 +123,17 @@ def test_untrained_experts_are_listed(tmp_path: Path) -> None:
 
     from synthetic import evaluate, expert_path, make_tables
 
-    from metann.stages.collect_results import collect_results
+    from metann.stages.collect_mnn import collect_mnn
 
     make_tables(tmp_path, dataset_thresholds=(0.1,))
     path = expert_path(tmp_path, 0, 0.1, 2) / "expert_set.json"
     empty = {"state": "empty", "size": 0, "positives": 0, "composition": [0] * 4}
     path.write_text(json.dumps(json.loads(path.read_text()) | empty))
     evaluation = evaluate(tmp_path, 0, 0.1)
-    collect_results(evaluations=[evaluation], output=tmp_path, expert_sets=[tmp_path / "experts"])
-    assert "class 2 (empty, seed 0)" in (tmp_path / "summary.md").read_text()
-    collect_results(evaluations=[evaluation], output=tmp_path)
-    text = (tmp_path / "summary.md").read_text()
+    collect_mnn(evaluations=[evaluation], output=tmp_path, expert_sets=[tmp_path / "mnn"])
+    assert "class 2 (empty, seed 0)" in (tmp_path / "mnn.md").read_text()
+    collect_mnn(evaluations=[evaluation], output=tmp_path)
+    text = (tmp_path / "mnn.md").read_text()
     assert "No description of the expert sets was given." in text
     assert "plain network" not in text
 

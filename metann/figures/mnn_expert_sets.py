@@ -1,4 +1,4 @@
-"""Figure expert_sets: which images each expert learned from."""
+"""Figure mnn_expert_sets: which images each expert learned from."""
 
 import numpy as np
 import pandas as pd
@@ -14,18 +14,18 @@ Training images of each expert (row) by their true class (column), one panel for
 own class, beside it what the switch takes for it; a higher threshold leaves fewer of these. The colours are logarithmic. Hatched rows are
 experts that could not be trained (no images, or images of one side only).
 """
-TABLES = ("expert_sets", "choice")
+TABLES = ("mnn_expert_sets", "mnn_choice")
 PANELS = 6
 
 
 @styled
 def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     """Mean number of images over seeds; at most six thresholds are shown, the chosen one among them."""
-    sets = tables["expert_sets"]
+    sets = tables["mnn_expert_sets"]
     if sets.empty:
         return no_figure("What the experts learned from", "No description of the expert sets was given.")
     every = sorted(sets["dataset_threshold"].unique())
-    chosen = tables["choice"].query("scope == 'chosen'")["dataset_threshold"].mode()
+    chosen = tables["mnn_choice"].query("scope == 'chosen'")["dataset_threshold"].mode()
     shown = _panels(every, chosen.iloc[0] if len(chosen) else None)
     names = [str(name) for name in sets.drop_duplicates("true_class").sort_values("true_class")["true_name"]]
     classes = len(names)

@@ -1,4 +1,4 @@
-"""Figure test_threshold: accuracy and experts per image over the test threshold (the report's figure 4)."""
+"""Figure mnn_test_threshold: accuracy and experts per image over the test threshold (the report's figure 4)."""
 
 import numpy as np
 import pandas as pd
@@ -13,14 +13,14 @@ Test accuracy over the test threshold, from asking every expert (0) to asking no
 at every threshold; dots are the evaluated cells. The dashed line is the switch alone, the ring the threshold that **validation** chose. The
 band belongs to the chosen dataset threshold; where it holds the dashed line there is no evidence of a gain. Below: experts asked per image.
 """
-TABLES = ("results", "choice", "curves")
+TABLES = ("mnn_results", "mnn_choice", "mnn_curves")
 
 
 @styled
 def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     """Mean over seeds; the band is the paired interval of the gain for one seed and the range over seeds for several."""
-    results, curves = tables["results"], tables["curves"].query("curve == 'threshold'")
-    picks = tables["choice"].query("scope == 'chosen_threshold'")
+    results, curves = tables["mnn_results"], tables["mnn_curves"].query("curve == 'threshold'")
+    picks = tables["mnn_choice"].query("scope == 'chosen_threshold'")
     if picks.empty:
         return no_figure("Accuracy over the test threshold", "The run has no test thresholds.")
     seeds = results["seed"].nunique()
@@ -29,7 +29,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     chosen = picks["dataset_threshold"].mode().iloc[0]
     baseline = 100 * curves.groupby("seed")["baseline_accuracy"].first().mean()
 
-    band = spread_text(seeds, tables["curves"].attrs.get("confidence", 0.95))
+    band = spread_text(seeds, tables["mnn_curves"].attrs.get("confidence", 0.95))
     footnote = f"{facts(results)}. Band: {band}, dataset threshold {format_threshold(chosen)}."
     figure = new_figure(7.5, 5.6, "Accuracy over the test threshold", footnote)
     top, below = figure.subplots(2, 1, sharex=True, height_ratios=(2.6, 1))

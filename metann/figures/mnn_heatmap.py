@@ -1,4 +1,4 @@
-"""Figure heatmap: what every pair of thresholds gains over the switch alone (the report's figure 3)."""
+"""Figure mnn_heatmap: what every pair of thresholds gains over the switch alone (the report's figure 3)."""
 
 import numpy as np
 import pandas as pd
@@ -15,13 +15,13 @@ Gain in test accuracy over the switch alone, in points, for every dataset thresh
 threshold (which experts are asked). Blue gains, red loses. The solid frame is the pair of thresholds that **validation** chose, and so
 the one to report; the dashed frame is the best pair on test, found by looking, and is exploratory.
 """
-TABLES = ("results", "choice")
+TABLES = ("mnn_results", "mnn_choice")
 
 
 @styled
 def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     """Mean gain over seeds. Colours are symmetric about 0 and end at the 90th percentile of the sizes; numbers are never cut."""
-    results = tables["results"]
+    results = tables["mnn_results"]
     cells = results[(results["split"] == "test") & (results["switch_function"] == "threshold")]
     if cells.empty:
         return no_figure("Gain of the experts over the switch alone", "The run has no test thresholds.")
@@ -47,7 +47,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     _tick(axes, grid)
     row, column = np.unravel_index(np.nanargmax(gain), gain.shape)
     frame_cell(axes, row, column, dashed=True)
-    for pick in tables["choice"].query("scope == 'chosen_threshold'").itertuples():
+    for pick in tables["mnn_choice"].query("scope == 'chosen_threshold'").itertuples():
         frame_cell(axes, grid.index.get_loc(pick.dataset_threshold), grid.columns.get_loc(pick.test_threshold))
     handles = [
         Line2D([], [], color="black", linewidth=2.2, label="chosen on validation"),

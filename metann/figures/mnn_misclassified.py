@@ -1,4 +1,4 @@
-"""Figure misclassified: what the switch's mistakes look like, and what the experts do about them."""
+"""Figure mnn_misclassified: what the switch's mistakes look like, and what the experts do about them."""
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -13,7 +13,7 @@ setting that **validation** chose. Upwards: recovered by the experts, not recove
 asked), and not recovered with the true class not active. Downwards: images that the switch gets right and the experts break; where the red
 is as long as the blue nothing is won. Last panel: the same over the test threshold.
 """
-TABLES = ("results", "choice", "misclassified")
+TABLES = ("mnn_results", "mnn_choice", "mnn_misclassified")
 _PANELS = (
     ("top_probability", "top probability of the switch"),
     ("second_probability", "second probability of the switch"),
@@ -24,7 +24,7 @@ _PANELS = (
 @styled
 def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     """Mean counts over seeds; every seed at its own chosen setting."""
-    mistakes, results, choice = tables["misclassified"], tables["results"], tables["choice"]
+    mistakes, results, choice = tables["mnn_misclassified"], tables["mnn_results"], tables["mnn_choice"]
     seeds = results["seed"].nunique()
     chosen = choice[choice["scope"] == "chosen"]
     settings = sorted({f"{_function(row)} with dataset threshold {format_threshold(row.dataset_threshold)}" for row in chosen.itertuples()})

@@ -1,0 +1,63 @@
+"""Where the files of a run lie: the one place that says it, for rules, loaders and the plan. Nobody else parses a path.
+
+Patterns are relative to the folder of the run, with fields as Snakemake and `str.format` write them: `{seed}`, `{network}`.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from metann.thresholds import format_threshold
+
+DATA = "data"
+NETWORK = "networks/{network}/seed_{seed}"
+FOLD = f"{NETWORK}/fold_{{fold}}"
+EXPERTS = "mnn/seed_{seed}/dataset_threshold_{dataset_threshold}"
+EXPERT = f"{EXPERTS}/class_{{c}}"
+EVALUATION = f"{EXPERTS}/evaluation"
+CASCADE = "cascade/seed_{seed}"
+TABLE = "tables/{table}.parquet"
+FIGURE = "figures/{figure}"
+PAGE = "{family}.md"
+RESULTS = "results.parquet"
+SUMMARY = "summary.md"
+
+
+def place(run: Path | str, pattern: str, **fields: object) -> Path:
+    """A path of a run.
+
+    Args:
+        run: its folder.
+        pattern: one of the above, perhaps with a file name behind it.
+        fields: what its fields are; a dataset threshold may be a number.
+    """
+    texts = {name: format_threshold(value) if isinstance(value, float) else value for name, value in fields.items()}
+    return Path(run, pattern.format(**texts))
+
+
+def found(run: Path, pattern: str, **known: object) -> Iterator[tuple[Path, dict[str, str]]]:
+    """The files of a run that a pattern names, in order of their paths, and the text of each field.
+
+    Args:
+        run: its folder.
+        pattern: one of the above with a file name behind it; fields may stand in the file's name too.
+        known: fields that are given; the others may be anything.
+    """
+    texts = {name: format_threshold(value) if isinstance(value, float) else str(value) for name, value in known.items()}
+    fields = dict.fromkeys(re.findall(r"\{(\w+)\}", pattern))
+    filled = pattern.format(**{name: texts.get(name, "*") for name in fields})
+    parts = re.split(r"\{(\w+)\}", pattern)
+    # Texts and names of fields in turn; a field that stands twice has to be the same both times.
+    seen: set[str] = set()
+    regex = ""
+    for index, part in enumerate(parts):
+        if index % 2 == 0:
+            regex += re.escape(part)
+        elif part in seen:
+            regex += f"(?P={part})"
+        else:
+            regex += f"(?P<{part}>[^/]+)"
+            seen.add(part)
+    for path in sorted(run.glob(filled)):
+        if match := re.fullmatch(regex, path.relative_to(run).as_posix()):
+            yield path, match.groupdict()

@@ -1,0 +1,48 @@
+"""A plan as text, and the checks of what it is asked for."""
+
+from metann.errors import MetannError
+from metann.plan.forecast import Forecast
+
+
+def check_arguments(
+    interruptions: float, price: float | None, checkpoint: float, restart: float, repeats: int, per_job: int, devices: list[int] | None
+) -> None:
+    """Refuse numbers that mean nothing.
+
+    Raises:
+        MetannError: a probability, a price, a time or a count out of its range.
+    """
+    if not 0 <= interruptions < 1:
+        raise MetannError(f"--interruptions {interruptions} is not a probability in [0, 1)")
+    if price is not None and not price >= 0:
+        raise MetannError(f"--price {price} is negative")
+    if not checkpoint > 0 or not restart >= 0:
+        raise MetannError(
+            f"--checkpoint-seconds {checkpoint} and --restart-seconds {restart}: the first is above 0, the second not below it"
+        )
+    if repeats < 1 or per_job < 1 or (devices is not None and min(devices, default=1) < 1):
+        raise MetannError("--repeats, --devices-per-job and --devices are at least 1")
+
+
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds: 179.3 -> '0:02:59'."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+
+
+def table(forecasts: list[Forecast], price: float | None, disturbed: bool) -> str:
+    """The forecasts as aligned text."""
+    head = ["devices", "makespan", *(["95 % of runs"] if disturbed else []), "device hours", "in use", *([] if price is None else ["cost"])]
+    rows = [
+        [
+            f"{f.devices:,}",
+            clock(f.makespan),
+            *([clock(f.makespan_high)] if disturbed else []),
+            f"{f.device_hours:,.2f}",
+            f"{100 * f.utilisation:.1f} %",
+            *([] if price is None else [f"{f.device_hours * price:,.2f}"]),
+        ]
+        for f in forecasts
+    ]
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    return "\n".join("  ".join(word.rjust(width) for word, width in zip(row, widths, strict=True)) for row in [head, *rows])

@@ -1,0 +1,94 @@
+"""The table in which the families of a run meet, and the page over them. Pure: no files.
+
+One row for each setting, seed and split: family ('network' for plain networks), setting, role ('setting', 'control' or 'network'), seed,
+split, n, correct, accuracy with its Wilson interval (low, high), macs (multiply-accumulates per image, NaN where unknown), and whether
+validation chose it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from metann.report.text import count, macs, markdown_table, percent
+from metann.statistics.intervals import t_interval, wilson_interval
+from metann.tables.probabilities import Probabilities
+
+COLUMNS = ("family", "setting", "role", "seed", "split", "n", "correct", "accuracy", "low", "high", "macs", "chosen")
+
+
+def network_rows(name: str, table: Probabilities, confidence: float) -> list[dict[str, Any]]:
+    """A plain network on validation and test images."""
+    rows = []
+    for split in ("val", "test"):
+        part = table.select(split)
+        if not len(part):
+            continue
+        correct, n = int(np.count_nonzero(part.p_NK.argmax(axis=1) == part.label)), len(part)
+        low, high = wilson_interval(correct, n, confidence)
+        cost = table.metadata.get("macs")
+        row = {"family": "network", "setting": name, "role": "network", "seed": table.metadata.get("seed"), "split": split, "n": n}
+        row |= {"correct": correct, "accuracy": correct / n, "low": float(low), "high": float(high)}
+        rows.append(row | {"macs": float("nan") if cost is None else float(cost), "chosen": False})
+    return rows
+
+
+def meet(families: Sequence[pd.DataFrame], networks: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """All settings of all families and the plain networks, one table with `COLUMNS`."""
+    parts = [frame[list(COLUMNS)] for frame in families]
+    if networks:
+        plain = pd.DataFrame(networks, columns=list(COLUMNS))
+        plain["seed"] = plain["seed"].map(lambda seed: -1 if seed is None or seed != seed else int(seed))  # a table may have no seed
+        parts.append(plain)
+    found = pd.concat(parts, ignore_index=True)
+    return found.astype({"seed": np.int64, "n": np.int64, "correct": np.int64, "chosen": bool})
+
+
+def verdict_of(page: str) -> str:
+    """The first bold line of a family's page: its answer in one sentence or two."""
+    return next((line for line in page.splitlines() if line.startswith("**")), "")
+
+
+def summarise(run: str, results: pd.DataFrame, pages: Mapping[str, str], confidence: float) -> str:
+    """The page over a run's families, in Markdown.
+
+    Args:
+        run: its name.
+        results: of `meet`.
+        pages: family -> the text of its page.
+        confidence: of the intervals over seeds.
+    """
+    parts = [f"# {run}"]
+    for family, text in pages.items():
+        parts.append(f"## [{family}]({family}.md)\n\n{verdict_of(text)}")
+    test = results[(results["split"] == "test") & (results["chosen"] | (results["role"] == "network"))]
+    rows = []
+    chosen = test[test["role"] != "network"]
+    for family in dict.fromkeys(chosen["family"]):
+        mine = chosen[chosen["family"] == family]
+        rows.append(_row(family, " / ".join(dict.fromkeys(mine["setting"])), mine, confidence))
+    plain = test[test["role"] == "network"]
+    rows += [_row("plain network", f"`{name}`", plain[plain["setting"] == name], confidence) for name in dict.fromkeys(plain["setting"])]
+    header = ["family", "setting", "test accuracy", "interval (%)", "seeds", "images", "MACs"]
+    parts.append(f"## Side by side\n\n{markdown_table(header, rows)}")
+    parts.append(
+        f"Settings were chosen on validation images; the numbers are of test images. Intervals: {100 * confidence:g} %, over seeds "
+        "(Student t), or Wilson's for one seed. All settings that were tried: `results.parquet`."
+    )
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _row(family: str, setting: str, rows: pd.DataFrame, confidence: float) -> list[str]:
+    seeds = rows["seed"].nunique()
+    mean, low, high = t_interval(rows["accuracy"].to_numpy(), confidence) if seeds > 1 else rows[["accuracy", "low", "high"]].iloc[0]
+    cost = rows["macs"].mean()
+    return [
+        family,
+        setting,
+        percent(mean),
+        f"{100 * low:.2f} to {100 * high:.2f}",
+        count(seeds, "seed"),
+        f"{int(rows['n'].iloc[0]):,}",
+        macs(cost) if np.isfinite(cost) else "unknown",
+    ]
