@@ -1,13 +1,12 @@
 """The section of the images."""
 
 import unicodedata
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from metann import registry
-from metann.config.section import NonNegative, Positive, Section
+from metann.config.section import AnyPath, NonNegative, Positive, Section
 from metann.errors import MetannError, unknown
 
 
@@ -33,7 +32,7 @@ class DataSection(Section):
 
     name: str = "fashion_mnist_small"
     """A file of metann/datasets."""
-    root: Path | None = None
+    root: AnyPath | None = None
     """Folder of the raw files; the embedded sets need none."""
     download: bool = True
     """Let torchvision fetch missing files into root."""

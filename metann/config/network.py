@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from metann import registry
-from metann.config.section import NonNegative, Section
+from metann.config.section import AnyPath, NonNegative, Section, at_home
 from metann.errors import MetannError, one_of, unknown
 
 
@@ -20,6 +20,23 @@ def _scalar(value: object) -> object:
 _SETTING_TYPES: dict[str, Any] = {"int": int, "float": int | float, "bool": bool, "str": str}
 
 
+def _number_or_name(value: object) -> object:
+    """Digits are a number of rows, as from a flag; anything else a name."""
+    if isinstance(value, str):
+        return int(value) if value.isdecimal() else str(at_home(Path(value)))
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise MetannError(f"{value!r} is neither a number of rows nor the name of a column or file")
+    return value
+
+
+def _home_of_file(weights: str | None) -> str | None:
+    return str(at_home(Path(weights))) if weights and weights.startswith("~") else weights
+
+
+Channels = tuple[Annotated[float, Field(allow_inf_nan=False)], ...]
+Spread = tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...]
+
+
 class NetworkSection(Section):
     """One network: trained here, read from weights, or given as a table of probabilities."""
 
@@ -29,16 +46,20 @@ class NetworkSection(Section):
     """Of the architecture, such as width."""
     training: dict[str, Any] = {}
     """Keys of `training` that differ for this network."""
-    weights: str | None = None
+    weights: Annotated[str | None, AfterValidator(_home_of_file)] = None
     """A local file, 'published', or a torchvision weight name: no training."""
-    probabilities: Path | None = None
-    """.npy (n x K) or .parquet: no network at all."""
-    labels: Path | None = None
-    """.npy (n), with probabilities."""
+    mean: Channels = ()
+    """Of `weights`: what was subtracted from pixel values in [0, 1], a number for each channel; none: the training images' own."""
+    std: Spread = ()
+    """Of `weights`: what they were divided by then."""
+    probabilities: AnyPath | None = None
+    """.npy (n x K), .npz, .csv or .parquet: no network at all."""
+    labels: AnyPath | None = None
+    """.npy, .csv or .txt (n), with probabilities."""
     split: Literal["train", "val", "test"] = "test"
-    """Of an imported .npy."""
-    val_rows: NonNegative = 0
-    """Imported .npy: so many first rows become the validation split."""
+    """Of an imported table without a column 'split'."""
+    val_rows: Annotated[NonNegative | str, BeforeValidator(_number_or_name)] = 0
+    """Imported: so many rows become the validation split; or a column that marks them, or a file of their ids."""
     macs: Annotated[float, Field(gt=0)] | None = None
     """Imported: multiply-accumulates per image, for the cost axis."""
 
@@ -48,6 +69,12 @@ class NetworkSection(Section):
             raise MetannError("a network needs either 'architecture' or 'probabilities'")
         if self.probabilities is not None and self.probabilities.suffix == ".npy" and self.labels is None:
             raise MetannError(f"probabilities {self.probabilities} need 'labels': an .npy file with the true class of each row")
+        if bool(self.mean) != bool(self.std) or len(self.mean) != len(self.std):
+            raise MetannError(f"{len(self.mean)} numbers of mean and {len(self.std)} of std; give both, one for each channel")
+        if self.mean and self.weights is None:
+            raise MetannError("mean and std are of 'weights' made elsewhere; a network that is trained here takes those of its images")
+        if isinstance(self.val_rows, str) and self.probabilities is None:
+            raise MetannError(f"val_rows = {self.val_rows!r} is of 'probabilities'; images are split by the section 'data'")
         if self.architecture is not None:
             if self.architecture not in registry.architectures():
                 raise unknown("architecture", self.architecture, registry.architectures(), "metann/networks/")

@@ -18,6 +18,12 @@ def align(reference: Samples, other: Samples, reference_path: Path, path: Path) 
     Raises:
         MetannError: another dataset or class order, missing or additional ids, or unequal labels or splits.
     """
+    names = [table.metadata.get("image_names") for table in (reference, other) if table.metadata.get("dataset") == "imported"]
+    if len(names) == 2 and names[0] != names[1]:
+        if None in names:
+            named, nameless = (reference_path, path) if names[1] is None else (path, reference_path)
+            raise MetannError(f"{named} names its images and {nameless} does not; give both a column 'file', or neither")
+        raise MetannError(f"{path} names other images than {reference_path}; give tables of the same images, named alike")
     for key, what in [("digest", "dataset"), ("class_names", "class order")]:
         mine, theirs = reference.metadata.get(key), other.metadata.get(key)
         if mine is not None and theirs is not None and mine != theirs:
