@@ -90,7 +90,11 @@ def train_network(
         published = importlib.import_module("metann.weights.published")
         module, found = published.pretrained(network.architecture, network.weights, header)
         history = []
-        header |= found
+        foreign = importlib.import_module("metann.weights.foreign")
+        seen, assumed = foreign.normalisation((network.mean, network.std), found, header, network.weights)
+        header |= found | seen | {"assumed": [*found.get("assumed", ()), *assumed]}
+        for sentence in header["assumed"]:
+            print(f"assumed: {sentence}")
     else:
         torch.manual_seed(derive_seed(seed, "train_network", name, fold, "weights"))
         module = build(network.architecture, len(info.class_names), info.channels, info.image_size, **network.settings)

@@ -5,8 +5,6 @@ different files). Files made elsewhere (plain safetensors, a pickled state_dict)
 """
 
 import json
-import pickle
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -162,34 +160,30 @@ def load_weights(path: Path, expect: Mapping[str, Any] | None = None) -> tuple[n
         header = _header(file, path)
         check_header(path, header, expect or {})
         state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    check_finite(state, path)
     return fill(build_unfilled(header), state, path, header["architecture"]), header
 
 
 def load_state(path: Path) -> dict[str, Tensor]:
-    """Tensors of a local file made anywhere: .safetensors, or a state_dict pickled by torch (.pt, .pth); code in it is never run.
-
-    Prefixes of wrappers (`module.`) are dropped; a checkpoint that keeps its state under `state_dict` or `model` is opened.
+    """All tensors of a safetensors file, without the prefixes that wrappers give their names.
 
     Raises:
-        MetannError: no such file, unreadable, or holding anything but named tensors.
+        MetannError: no such file, or unreadable.
     """
-    path = Path(path)
-    if path.suffix == ".safetensors":
-        with _open(path) as file:
-            return _plain({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
-    try:
-        with warnings.catch_warnings(action="ignore"):  # newer pickle protocols are read all the same, or refused
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise MetannError(f"no weights file {path}; check the path") from None
-    except pickle.UnpicklingError:
-        raise MetannError(f"{path} holds more than tensors, or is damaged; nothing in it was run: save its state_dict alone") from None
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).split("\n", 1)[0]
-        raise MetannError(f"cannot read {path}: {reason}; a .safetensors file or a pickled state_dict is needed") from None
-    for key in ("state_dict", "model"):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    if not isinstance(state, dict) or not state or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
-        raise MetannError(f"{path} is not a state_dict (names and tensors); save module.state_dict() alone")
-    return _plain(state)
+    with _open(Path(path)) as file:
+        return _plain({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
+
+
+def check_finite(state: Mapping[str, Tensor], path: Path | str) -> None:
+    """Refuse weights of a training that diverged.
+
+    Raises:
+        MetannError: naming the first tensor with a number that is not finite.
+    """
+    for key, tensor in state.items():
+        if (tensor.is_floating_point() or tensor.is_complex()) and not bool(torch.isfinite(tensor.detach()).all()):
+            number = int((~torch.isfinite(tensor)).sum())
+            raise MetannError(
+                f"{path}: {key} holds {number} of {tensor.numel()} numbers that are NaN or infinite; "
+                "the training diverged: take an earlier checkpoint, or train again with a lower learning rate"
+            )

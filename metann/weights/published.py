@@ -5,6 +5,7 @@ ImageNet: torchvision's. PyTorch_CIFAR10's archives are on no address that a pro
 Downloads are kept in $METANN_CACHE, by default ~/.cache/metann.
 """
 
+import contextlib
 import hashlib
 import os
 import re
@@ -19,7 +20,8 @@ from torch import nn
 from metann.errors import MetannError
 from metann.files import atomic
 from metann.weights import published_imagenet
-from metann.weights.files import build_unfilled, check_header, fill, load_state, read_header
+from metann.weights.files import build_unfilled, check_header, fill, read_header
+from metann.weights.foreign import load_checkpoint
 
 ADDRESS = "https://github.com/chenyaofo/pytorch-cifar-models/releases/download/{family}/{dataset}_{name}-{hash8}.pt"
 TIMEOUT = 30.0  # seconds without an answer
@@ -100,20 +102,23 @@ def pretrained(architecture: str, weights: str, header: Mapping[str, Any]) -> tu
 
 
 def _local(architecture: str, path: Path, header: dict[str, Any]) -> tuple[nn.Module, dict[str, Any]]:
+    module = build_unfilled(header)
+    state, assumed = load_checkpoint(path, module.state_dict())
     found: dict[str, Any] = {"weights": str(path)}
-    state = load_state(path)
+    own: dict[str, Any] = {}
     if path.suffix == ".safetensors":
-        try:
+        with contextlib.suppress(MetannError):  # made by another program: tensors alone
             own = read_header(path)
-        except MetannError:  # made by another program: tensors alone
-            own = {}
         same = ("architecture", "settings", "num_classes", "channels", "class_names")
         check_header(path, own, {key: header[key] for key in same if key in header and own.get(key) is not None})
         found |= {key: own[key] for key in ("mean", "std") if own.get(key) is not None}
     elif recipe := _recipe(path, architecture):  # a published file, fetched by hand
         check_header(path, {"class_names": recipe.class_names}, {"class_names": header.get("class_names")})
         found |= {"mean": list(recipe.mean), "std": list(recipe.std)}
-    return fill(build_unfilled(header), state, path, architecture), found
+    if not own.get("class_names") and "class_names" in header and header["class_names"]:
+        names = ", ".join(map(str, header["class_names"][:3]))
+        assumed.append(f"its classes are those of the data in their order ({names}, ...); data.classes gives another order")
+    return fill(module, state, path, architecture), found | ({"assumed": assumed} if assumed else {})
 
 
 def _recipe(path: Path, architecture: str) -> Recipe | None:
@@ -132,7 +137,7 @@ def _published(architecture: str, header: dict[str, Any]) -> tuple[nn.Module, di
             f"the data has {header['channels']} channels and {', '.join(names[:3]) or 'no class names'} ...; use that data, or train"
         )
     path = fetch(address(architecture, dataset), HASHES[architecture][list(RECIPES).index(dataset)])
-    module = fill(build_unfilled(header), load_state(path), path, architecture)
+    module = fill(build_unfilled(header), load_checkpoint(path)[0], path, architecture)
     recipe = RECIPES[dataset]
     return module, {"mean": list(recipe.mean), "std": list(recipe.std), "class_names": list(names), "weights": f"published {path.name}"}
 
