@@ -11,8 +11,10 @@ class MetannError(ValueError):
 
 
 def one_of(names: Iterable[object]) -> str:
-    """Known names for an error text: sorted, comma separated, cut after 40."""
-    known = sorted(str(name) for name in names)
+    """Known names for an error text: numbers by their size, texts by the alphabet, comma separated, cut after 40."""
+    names = list(names)
+    numbers = all(isinstance(name, int | float) for name in names)
+    known = [str(name) for name in (sorted(names) if numbers else sorted(names, key=str))]
     return ", ".join(known[:40]) + (f", ... ({len(known)} in all)" if len(known) > 40 else "")
 
 

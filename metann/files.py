@@ -18,7 +18,8 @@ def atomic(path: Path) -> Iterator[Path]:
     It keeps the suffix, because numpy and matplotlib choose a format by it.
 
     Raises:
-        MetannError: the folder cannot be written, or the disk is full.
+        MetannError: the folder cannot be written, or the disk is full. An error of another file that the block reads is the block's
+            own and comes out as it is.
     """
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
@@ -26,11 +27,21 @@ def atomic(path: Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
+        if _is_of_another(error, temporary):
+            raise
         reason = error.strerror or str(error)
         raise MetannError(f"cannot write {path}: {reason}; free space or permission is needed in {path.parent}") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _is_of_another(error: OSError, temporary: Path) -> bool:
+    """Whether an error is not about writing `temporary`: it names another file, or names none and says that something is missing."""
+    named = [Path(os.fsdecode(name)) for name in (error.filename, error.filename2) if isinstance(name, str | bytes | os.PathLike)]
+    if named:
+        return not any(name == temporary or name in temporary.parents for name in named)
+    return isinstance(error, FileNotFoundError)
 
 
 def write_text(path: Path, text: str) -> None:

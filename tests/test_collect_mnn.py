@@ -195,6 +195,8 @@ def test_bad_input_is_one_line(run: Path, tmp_path: Path) -> None:
     fails("seed 0 and dataset threshold 0.1 are given twice", evaluations=[evaluations[0], *evaluations])
     fails("seed 3 has no dataset threshold 0.2, other seeds have", evaluations=evaluations[:3])
     fails("control .* is of seed 3; the evaluations have 0", evaluations=evaluations[:2], controls=[wide])
+    one = run / "networks" / "wide" / "seed_0" / "probabilities.parquet"
+    fails("two tables are of a network 'wide': .*; give each network once", evaluations=evaluations[:2], controls=[one, one])
     odd = tmp_path / "expert_set.json"
     odd.write_text('{"class": 1}')
     fails("does not describe an expert set", evaluations=evaluations, expert_sets=[odd])

@@ -20,7 +20,7 @@ from metann.workflow import rules as workflow
 # Takes a device, says which and when, holds it until it is told to stop (or for as long as it is told to).
 HOLDER = """
 import sys, time
-from metann.devices import take_gpu
+from metann.compute.gpus import take_gpu
 device, start = take_gpu(), time.monotonic()
 assert "torch" not in sys.modules
 print("took", device, start, flush=True)

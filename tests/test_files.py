@@ -1,5 +1,8 @@
+import errno
+from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from metann.errors import MetannError
@@ -31,6 +34,30 @@ def test_a_folder_that_is_a_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(MetannError, match="cannot write"):
         write_text(tmp_path / "file" / "a.txt", "x")
+
+
+def test_a_missing_input_is_not_a_target_that_cannot_be_written(tmp_path: Path) -> None:
+    def copy(read: Callable[[], bytes]) -> None:
+        with atomic(tmp_path / "out" / "a.bin") as temporary:
+            temporary.write_bytes(read())
+
+    with pytest.raises(FileNotFoundError, match="photo"):
+        copy((tmp_path / "photo").read_bytes)
+    with pytest.raises(FileNotFoundError):  # pyarrow's carries no name
+        copy(lambda: pq.read_table(tmp_path / "table"))
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_full_disk_is_a_target_that_cannot_be_written(tmp_path: Path) -> None:
+    def fill(*name: str) -> None:
+        with atomic(tmp_path / "a.bin"):
+            raise OSError(errno.ENOSPC, "No space left on device", *name)
+
+    for name in ((), (str(tmp_path),)):
+        with pytest.raises(MetannError, match=r"cannot write .*a\.bin: No space left on device; free space"):
+            fill(*name)
+    with pytest.raises(MetannError, match="cannot write"), atomic(tmp_path / "never written"):
+        pass
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b"\xff\xfe"])

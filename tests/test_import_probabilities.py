@@ -60,10 +60,10 @@ def test_networks_of_the_same_images_meet(files, p_NK):
     first = imported(files)
     np.save(files / "q.npy", p_NK[:, ::-1])
     second = imported(files, "q.npy", name="other")
-    assert np.array_equal(align(first, second, files / "p", files / "q"), np.arange(N))
+    assert np.array_equal(align(first, second), np.arange(N))
     np.save(files / "labels.npy", 3 - np.load(files / "labels.npy"))
     with pytest.raises(MetannError, match="another dataset"):
-        align(first, imported(files), files / "p", files / "q")
+        align(first, imported(files))
 
 
 def test_half_precision_is_scaled_to_sum_to_one(files, p_NK):

@@ -234,7 +234,8 @@ def test_bad_input_is_one_line(run, tmp_path: Path) -> None:
     fails("not both", cascade=tmp_path / "cascade.json")
     write_json(tmp_path / "cascade.json", {"networks": ["middle", "small"]})
     fails("has no thresholds", cascade=tmp_path / "cascade.json", thresholds=None)
-    fails("no table of 'middle'", probabilities=run.tables[:1], limit=2)
+    fails("is of seed 0, not 9", probabilities=run.tables, limit=2, seed=9)
+    fails("the comparison with tables needs the table of 'middle'; given: small", probabilities=run.tables[:1], limit=2)
 
 
 # -- replay_memory -------------------------------------------------------------------------------------------------------
@@ -285,4 +286,6 @@ def test_replay_of_turned_duplicates(run, tmp_path: Path) -> None:
 def test_replay_needs_the_tables(run, tmp_path: Path) -> None:
     with pytest.raises(MetannError, match="needs the table of 'large'"):
         replayed(run, tmp_path, probabilities=run.tables[:2])
+    with pytest.raises(MetannError, match=r"small.*is of seed \d, not 9"):
+        replayed(run, tmp_path, seed=9)
     assert json.loads((tmp_path / "cascade.json").read_text())["networks"] == ["small", "large"]

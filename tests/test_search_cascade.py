@@ -88,6 +88,11 @@ def test_the_choice_is_one_cascade_with_a_threshold_for_each_seed(searched: Path
         assert (described.score, described.postcheck) == (row.score, row.postcheck)
 
 
+def test_the_seed_is_that_of_the_tables(tmp_path: Path) -> None:
+    search_cascade(probabilities=write_tables(tmp_path, seed=4), output=tmp_path / "a")
+    assert set(read_frame(tmp_path / "a/results.parquet", "cascade_results")["seed"]) == {4}
+
+
 @pytest.mark.parametrize("objective", ["target_accuracy", "budget"])
 def test_other_objectives(tmp_path: Path, objective: str) -> None:
     copies = []
@@ -150,6 +155,8 @@ def test_bad_input_is_one_line(tmp_path: Path, searched: Path) -> None:
     fails("valid dictionary", chains=["{"])
     fails("names a network without a table", chains=[{"networks": ["small", "tiny", "large"]}])
     fails("3 networks need 2 thresholds", chains=[{"networks": ["small", "middle", "large"], "thresholds": [1]}])
+    fails("small.*is of seed 0, not 3; give the tables of one seed", seed=3)
+    fails("middle.*is of seed 1, not 0", probabilities=[paths[0], write_tables(tmp_path / "other", seed=1)[1]])
     fails("disagree|does not hold the images", probabilities=[paths[0], write_tables(tmp_path / "o", n=500)[1]])
 
     def chooses(message: str, **arguments: object) -> None:

@@ -12,7 +12,6 @@ from metann.errors import MetannError
 from metann.statistics.intervals import t_interval, wilson_interval
 from metann.statistics.paired import compare_counts, compare_paired, mcnemar_p
 from metann.statistics.permutation import maximum_permutation_p, sign_flip_p
-from metann.statistics.verdict import verdict
 
 
 @given(st.integers(1, 500), st.data(), st.sampled_from([0.8, 0.95, 0.99]))
@@ -62,22 +61,6 @@ def test_compare_paired_against_the_differences(pairs):
     assert c.standard_error == pytest.approx(d.std() / np.sqrt(len(d)), abs=1e-12)
     assert (c.high - c.low) / 2 == pytest.approx(1.959964 * c.standard_error, rel=1e-6)
     assert c.p == mcnemar_p(c.fixed, c.broken)
-
-
-@pytest.mark.parametrize(
-    ("fixed", "broken", "start"),
-    [
-        (80, 20, "a gain: +0.60 points (95 % interval +"),
-        (20, 80, "no evidence of a gain but of a loss: -0.60 points"),
-        (45, 40, "no evidence of a gain: +0.05 points"),
-        (0, 0, "no evidence of a gain: +0.00 points"),
-        (5, 0, "no evidence of a gain: +0.05 points"),  # the interval leaves 0 out, the exact test does not (p = 0.06)
-    ],
-)
-def test_verdict(fixed, broken, start):
-    text = verdict(compare_counts(10_000, fixed, broken))
-    assert text.startswith(start)
-    assert f"{fixed} fixed and {broken} broken of 10000 images" in text
 
 
 @given(st.lists(st.floats(-10, 10), min_size=2, max_size=12).filter(lambda v: np.std(v) > 1e-6))

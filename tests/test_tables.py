@@ -1,6 +1,8 @@
 """The currency: what is written is read back, and anything else is refused in one line that names the file."""
 
-from dataclasses import replace
+import json
+import re
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +13,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metann.errors import MetannError
-from metann.tables.join import align
+from metann.tables.join import align, joined
 from metann.tables.probabilities import (
     ExpertProbabilities,
+    Gate,
     Probabilities,
     Samples,
     digest_of,
     read_expert_probabilities,
+    read_gate,
     read_probabilities,
     read_samples,
     write_expert_probabilities,
+    write_gate,
     write_probabilities,
     write_samples,
 )
+from metann.tables.sealed import seal
 
 META = {"dataset": "d", "digest": "abc", "class_names": ["x", "y", "z"], "macs": 5}
 
@@ -163,7 +169,7 @@ def test_align_joins_by_id_whatever_the_order() -> None:
     one = table()
     order = np.random.default_rng(1).permutation(9)
     other = replace(one, sample_id=one.sample_id[order], split=one.split[order], label=one.label[order], p_NK=one.p_NK[order])
-    positions = align(one, other, Path("a"), Path("b"))
+    positions = align(one, other)
     assert np.array_equal(other.p_NK[positions], one.p_NK)
 
 
@@ -182,7 +188,129 @@ def test_align_joins_by_id_whatever_the_order() -> None:
 def test_tables_that_do_not_meet(change: object, says: str) -> None:
     one = table()
     with pytest.raises(MetannError, match=says):
-        align(one, change(one), Path("a"), Path("b"))
+        align(one, change(one))
+
+
+def test_a_table_knows_its_file(path: Path, tmp_path: Path) -> None:
+    """And so an error names both, whoever joins them."""
+    one, made = read_probabilities(path), table()
+    assert (one.file, one.where) == (path, str(path))
+    assert one.select("val").file == one.take(np.arange(3)).file == path
+    assert (made.file, made.where) == (None, "a table in memory")
+    other = tmp_path / "other.parquet"
+    write_probabilities(other, replace(made, metadata=META | {"digest": "another"}))
+    with pytest.raises(MetannError, match=f"{other} is of another dataset .another. than {path} .abc."):
+        align(one, read_probabilities(other))
+    with pytest.raises(MetannError, match=f"a table in memory does not hold the images of {path}: sample"):
+        align(one, made.select("val"))
+    assert (one.network, made.network, replace(made, metadata={"network": "wide"}).network) == ("probabilities", "unnamed", "wide")
+
+
+def test_rows_in_another_order(path: Path) -> None:
+    one = read_probabilities(path)
+    order = np.random.default_rng(3).permutation(9)
+    mixed = one.take(order)
+    assert np.array_equal(joined(one, mixed).p_NK, one.p_NK)
+    assert np.array_equal(joined(one, mixed).label, one.label)
+    assert joined(one, one) is one
+
+
+def test_what_was_declared_is_what_is_written(tmp_path: Path) -> None:
+    """The digests are those of the tables that were written before there was one declaration of all kinds."""
+    n, rng = 20, np.random.default_rng(5)
+    keys = rng.permutation(n).astype(np.int32), np.array(["train", "val", "test"])[np.arange(n) % 3], rng.integers(0, 3, n).astype(np.int16)
+    p_NK, log_partition = rng.dirichlet([1, 1, 1], n).astype(np.float32), rng.normal(size=n).astype(np.float32)
+    write_samples(tmp_path / "s", Samples(*keys, META))
+    write_probabilities(tmp_path / "p", Probabilities(*keys, META, p_NK=p_NK, log_partition=log_partition))
+    answers = rng.random(n).astype(np.float32)
+    write_expert_probabilities(tmp_path / "e", ExpertProbabilities(*keys, META | {"class": 1}, expert_probability=answers))
+    contents = {name: json.loads(pq.read_schema(tmp_path / name).metadata[b"metann"])["content"] for name in "spe"}
+    assert contents == {"s": "edfa48aee9894082", "p": "2cb0a8a46527a5a6", "e": "c7b2edf62c1bad6b"}
+
+
+# -- gates ----------------------------------------------------------------------------------------------------------------
+
+
+def gate(n: int = 9, experts: int = 4, seed: int = 0) -> Gate:
+    one, rng = table(n, seed), np.random.default_rng(seed)
+    gate_NE = rng.dirichlet(np.full(experts, 0.3), n).astype(np.float32)
+    answer_NE = rng.integers(0, 3, (n, experts)).astype(np.int16)
+    facts = {"expert": gate_NE.argmax(axis=1).astype(np.int16), "answer_NE": answer_NE, "macs": rng.random(n) * 1e6}
+    return Gate(one.sample_id, one.split, one.label, META, gate_NE=gate_NE, p_NK=one.p_NK, **facts)
+
+
+@given(st.integers(1, 30), st.integers(1, 12), st.integers(0, 5))
+def test_a_gate_comes_back(tmp_path_factory: pytest.TempPathFactory, n: int, experts: int, seed: int) -> None:
+    target = tmp_path_factory.mktemp("gate") / "gate.parquet"
+    written = gate(n, experts, seed)
+    write_gate(target, written)
+    found = read_gate(target)
+    for column in Gate.COLUMNS:
+        values = getattr(found, column.field)
+        assert np.array_equal(values, getattr(written, column.field)), column.field
+        assert column.dtype is str or values.dtype == column.dtype
+    assert (found.experts, found.classes, found.file) == (experts, 3, target)
+    assert np.array_equal(found.prediction, written.p_NK.argmax(axis=1))
+    assert len(read_gate(target, "val")) == (written.split == "val").sum()
+
+
+def test_the_columns_of_a_gate(tmp_path: Path) -> None:
+    write_gate(tmp_path / "gate.parquet", gate(experts=2))
+    schema = pq.read_schema(tmp_path / "gate.parquet")
+    assert schema.names == ["sample_id", "split", "label", "g_0", "g_1", "expert", "y_0", "y_1", "p_0", "p_1", "p_2", "macs"]
+    types = {"g_1": "float", "expert": "int16", "y_0": "int16", "p_2": "float", "macs": "double"}
+    assert {name: str(schema.field(name).type) for name in types} == types
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda t: {"gate_NE": t.gate_NE * 1.001}, "the gate's shares of sample .* sum to 1.001, not to 1"),
+        (lambda t: {"gate_NE": np.where(t.gate_NE > 0.5, np.nan, t.gate_NE)}, "the gate's shares of sample .* sum to nan"),
+        (lambda t: {"expert": (t.expert + 1) % 4}, r"has expert \d; must be the first largest of its gate row"),
+        (lambda t: {"expert": t.expert + 4}, "must be the first largest"),
+        (lambda t: {"answer_NE": t.answer_NE + 1}, "must be one of the classes"),
+        (lambda t: {"answer_NE": t.answer_NE - 1}, "must be one of the classes"),
+        (lambda t: {"answer_NE": t.answer_NE[:, :3]}, "3 columns y_0 .. y_E-1, but 4 columns g_0 .. g_E-1"),
+        (lambda t: {"p_NK": t.p_NK * 2}, "the probabilities of sample .* are they logits"),
+        (lambda t: {"p_NK": t.p_NK[:, :2]}, "2 probability columns but 3 class names"),
+        (lambda t: {"macs": t.macs - 1e6}, "multiply-accumulates .* must be a number, 0 or more"),
+        (lambda t: {"macs": t.macs * np.nan}, "must be a number, 0 or more"),
+        (lambda t: {"macs": t.macs[:4]}, "column macs has 4 rows, sample_id has 9"),
+        (lambda t: {"label": t.label + 3}, "labels run from"),
+    ],
+)
+def test_a_gate_that_is_none_is_one_line(tmp_path: Path, change: object, says: str) -> None:
+    good = gate()
+    with pytest.raises(MetannError, match=says) as error:
+        write_gate(tmp_path / "gate.parquet", replace(good, **change(good)))
+    assert "\n" not in str(error.value)
+    assert str(tmp_path / "gate.parquet") in str(error.value)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("lost", ["g_1", "y_3", "p_0", "expert", "macs"])
+def test_a_gate_with_a_lost_column_is_one_line(tmp_path: Path, lost: str) -> None:
+    path = tmp_path / "gate.parquet"
+    write_gate(path, gate())
+    arrow = pq.read_table(path).drop_columns(lost)
+    metadata = {key: value for key, value in json.loads(arrow.schema.metadata[b"metann"]).items() if key != "content"}
+    pq.write_table(seal(arrow, metadata), path)  # as a program that knows the seal might write it
+    with pytest.raises(MetannError, match=r"gate.parquet.*(are not|has no column|columns)"):
+        read_gate(path)
+
+
+def test_a_table_is_written_as_what_it_is(tmp_path: Path) -> None:
+    with pytest.raises(MetannError, match="a table of kind 'gate' was given to be written as 'probabilities'"):
+        write_probabilities(tmp_path / "p.parquet", gate())
+
+
+@pytest.mark.parametrize("kind", [Samples, Probabilities, ExpertProbabilities, Gate])
+def test_every_field_of_images_is_declared(kind: type[Samples]) -> None:
+    declared = {column.field for column in kind.COLUMNS}
+    assert declared == {field.name for field in fields(kind)} - {"metadata", "file"}
+    for column in kind.COLUMNS:
+        assert not column.several or re.fullmatch(r"\w+_N[KE]", column.field)
 
 
 def test_digest_sees_values_types_and_shapes() -> None:

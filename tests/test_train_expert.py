@@ -15,6 +15,7 @@ from metann.compute.normalise import Normalisation
 from metann.config.data import DataSection
 from metann.data.prepared import read_prepared
 from metann.errors import MetannError
+from metann.mnn import experts
 from metann.stages.prepare_data import prepare_data
 from metann.tables.probabilities import read_expert_probabilities, read_probabilities, write_probabilities
 from metann.training import classifier as loop
@@ -75,8 +76,8 @@ def test_an_expert_learns_from_its_set_and_answers_with_its_softmax(
     data: Path, switch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    train = loop.train
-    monkeypatch.setattr(loop, "train", lambda module, *sets, **more: seen.append(sets[:3]) or train(module, *sets, **more))
+    train = experts.train
+    monkeypatch.setattr(experts, "train", lambda module, *sets, **more: seen.append(sets[:3]) or train(module, *sets, **more))
     folder = digits_networks.experts(data, switch, tmp_path, [3], 0.1, expert=expert(epochs=4)) / "class_3"
     table, prepared = read_probabilities(switch.parent / "probabilities.parquet"), read_prepared(data)
     train_set, val_set, normalisation = seen[0]
@@ -113,9 +114,9 @@ def test_a_failed_job_resumes_within_its_classes(
     data: Path, switch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole = digits_networks.experts(data, switch, tmp_path / "whole", [2, 5], expert=expert(epochs=2))
-    epoch = loop._epoch
+    epoch = loop.ClassifierTrainer.epoch
     calls = iter([epoch] * 3)  # class 2 whole, class 5 half
-    monkeypatch.setattr(loop, "_epoch", lambda *arguments: next(calls)(*arguments))
+    monkeypatch.setattr(loop.ClassifierTrainer, "epoch", lambda *arguments: next(calls)(*arguments))
     with pytest.raises(StopIteration):
         digits_networks.experts(data, switch, tmp_path / "killed", [2, 5], expert=expert(epochs=2))
     calls = iter([epoch])

@@ -105,13 +105,13 @@ def test_a_failed_run_resumes_and_ends_alike(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole = digits_networks.switch(data, tmp_path / "whole", training=training(epochs=3))
-    epoch = loop._epoch
+    epoch = loop.ClassifierTrainer.epoch
     calls = iter([epoch, epoch])  # then StopIteration
-    monkeypatch.setattr(loop, "_epoch", lambda *arguments: next(calls)(*arguments))
+    monkeypatch.setattr(loop.ClassifierTrainer, "epoch", lambda *arguments: next(calls)(*arguments))
     with pytest.raises(StopIteration):
         digits_networks.switch(data, tmp_path / "killed", training=training(epochs=3))
     assert (tmp_path / "killed" / "checkpoint.pt").exists()
-    monkeypatch.setattr(loop, "_epoch", epoch)
+    monkeypatch.setattr(loop.ClassifierTrainer, "epoch", epoch)
     capsys.readouterr()
     resumed = digits_networks.switch(data, tmp_path / "killed", training=training(epochs=3))
     assert "resuming after epoch 2" in capsys.readouterr().out

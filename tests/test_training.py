@@ -23,7 +23,8 @@ from metann.config.run import TrainingSection
 from metann.errors import MetannError
 from metann.networks._build import build
 from metann.training import classifier as training
-from metann.training.classifier import LabelledImages, batches, train
+from metann.training.classifier import ClassifierTrainer, train
+from metann.training.images import LabelledImages, batches
 from metann.training.objectives import Classification
 from metann.training.optimizers import rate_factor
 from metann.weights.files import save_weights
@@ -93,19 +94,17 @@ def test_training_csv_says_what_happened(tmp_path: Path) -> None:
 @pytest.mark.parametrize("after", [1, 2])
 def test_a_run_that_fails_after_an_epoch_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict, after: int) -> None:
     whole, whole_history = run(tmp_path / "whole", epochs=4, crop_padding=2, flip=True, **options)
-    epoch, calls = training._epoch, 0
+    epoch = ClassifierTrainer.epoch
 
-    def failing(*arguments: object) -> dict[str, float]:
-        nonlocal calls
-        calls += 1
-        if calls > after:
+    def failing(self: ClassifierTrainer, number: int) -> dict[str, float]:
+        if number > after:
             raise KeyboardInterrupt
-        return epoch(*arguments)
+        return epoch(self, number)
 
-    monkeypatch.setattr(training, "_epoch", failing)
+    monkeypatch.setattr(ClassifierTrainer, "epoch", failing)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "killed", epochs=4, crop_padding=2, flip=True, **options)
-    monkeypatch.setattr(training, "_epoch", epoch)
+    monkeypatch.setattr(ClassifierTrainer, "epoch", epoch)
     # Other weights to start from: what counts is the checkpoint.
     resumed, history = run(tmp_path / "killed", network(9), epochs=4, crop_padding=2, flip=True, **options)
     assert same(whole, resumed)
@@ -267,9 +266,32 @@ def test_head_only_leaves_the_rest_as_it_was(tmp_path: Path) -> None:
     assert all(parameter.requires_grad for parameter in module.parameters())
 
 
+@pytest.mark.parametrize("all_named", [False, True])
+def test_what_was_frozen_stays_frozen(tmp_path: Path, all_named: bool) -> None:
+    """During the training, and after it; also where the caller names it among the parameters to train."""
+    module = network()
+    module.features[0].requires_grad_(False)
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    flags = {name: parameter.requires_grad for name, parameter in module.named_parameters()}
+    run(tmp_path, module, parameters=list(module.parameters()) if all_named else None)
+    assert {name: parameter.requires_grad for name, parameter in module.named_parameters()} == flags
+    changed = {name for name, value in module.state_dict().items() if not torch.equal(value, before[name])}
+    assert {name for name in changed if name.startswith("features.0.")} == set()
+    assert "classifier.weight" in changed
+    with pytest.raises(MetannError, match="are frozen; unfreeze some"):
+        run(tmp_path / "all", module.requires_grad_(False))
+
+
+def test_a_training_that_fails_gives_back_what_it_froze(tmp_path: Path) -> None:
+    module = network()
+    with pytest.raises(MetannError):
+        run(tmp_path, module, parameters=head_parameters(module), learning_rate=1e20, schedule="constant")
+    assert all(parameter.requires_grad for parameter in module.parameters())
+
+
 def test_early_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     losses = iter([3.0, 2.0, 2.5, 2.6, 1.0])
-    monkeypatch.setattr(training, "_validate", lambda *_: {"val_loss": next(losses), "val_accuracy": 0.5})
+    monkeypatch.setattr(ClassifierTrainer, "validate", lambda _: {"val_loss": next(losses), "val_accuracy": 0.5})
     _, history = run(tmp_path, epochs=5, early_stop=2)
     assert [row["epoch"] for row in history] == [1, 2, 3, 4]
     assert [row["best"] for row in history] == [1, 1, 0, 0]
@@ -286,15 +308,15 @@ def test_early_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_best_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accuracies: list[float], losses: list[float], best: int) -> None:
     rows = iter([{"val_accuracy": a, "val_loss": loss} for a, loss in zip(accuracies, losses, strict=True)])
-    monkeypatch.setattr(training, "_validate", lambda *_: next(rows))
+    monkeypatch.setattr(ClassifierTrainer, "validate", lambda _: next(rows))
     states: list[dict[str, torch.Tensor]] = []
-    save = training.State.save
+    state_dict = ClassifierTrainer.state_dict
 
-    def recording(self: training.State, *arguments: object) -> None:
+    def recording(self: ClassifierTrainer) -> dict[str, object]:
         states.append({name: value.clone() for name, value in self.module.state_dict().items()})
-        save(self, *arguments)
+        return state_dict(self)
 
-    monkeypatch.setattr(training.State, "save", recording)
+    monkeypatch.setattr(ClassifierTrainer, "state_dict", recording)
     module, _ = run(tmp_path)
     assert all(torch.equal(value, states[best - 1][name]) for name, value in module.state_dict().items())
 
@@ -317,10 +339,10 @@ def test_a_last_batch_of_one_joins_the_one_before(tmp_path: Path, n: int) -> Non
 
 
 def test_divergence_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(MetannError, match="lower learning_rate"):
+    with pytest.raises(MetannError, match=r"lower learning_rate \(now 1e\+20\)"):
         run(tmp_path / "first", learning_rate=1e20, schedule="constant")
-    epoch, rows = training._epoch, iter([{}, {"train_loss": math.nan}])
-    monkeypatch.setattr(training, "_epoch", lambda *arguments: epoch(*arguments) | next(rows))
+    epoch, rows = ClassifierTrainer.epoch, iter([{}, {"train_loss": math.nan}])
+    monkeypatch.setattr(ClassifierTrainer, "epoch", lambda *arguments: epoch(*arguments) | next(rows))
     _, history = run(tmp_path / "second")
     assert len(history) == 1
     assert "training diverged in epoch 2; the best epoch before it is kept" in capsys.readouterr().out
@@ -350,7 +372,7 @@ def test_freed_memory_is_used_again() -> None:
     """Without it every batch's activations are fresh pages of the kernel: a fifth of a small network's training."""
     code = """if True:
         import resource, torch
-        from metann.forward import start_torch
+        from metann.compute.process import start_torch
         start_torch("cpu", 1)
         def work():
             for _ in range(20):

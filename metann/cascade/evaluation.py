@@ -85,6 +85,8 @@ def _judged(held: HeldOut, decisions: Decisions, names: Sequence[str]) -> dict[s
         "best": best,
         "best_accuracy": held.right(best)[test_N].mean(),
         "best_macs": held.named(best).macs,
+        "best_fixed": against_best.fixed,
+        "best_broken": against_best.broken,
         "best_gain": against_best.gain,
         "best_gain_low": against_best.low,
         "best_gain_high": against_best.high,

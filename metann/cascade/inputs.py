@@ -1,5 +1,6 @@
 """What a cascade reads: its description, and the tables of its networks, joined."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ from metann.config.cascade import ChainSection
 from metann.config.section import read_section
 from metann.errors import MetannError
 from metann.files import read_json
-from metann.tables.join import align
-from metann.tables.probabilities import read_probabilities
+from metann.tables.join import check_seed
+from metann.tables.samples import Probabilities, Samples
+from metann.tables.together import read_together, tables_of
 
 
 def read_cascade(path: Path) -> ChainSection:
@@ -25,25 +27,56 @@ def read_cascade(path: Path) -> ChainSection:
     return chain
 
 
-def read_held_out(paths: list[Path], confidence: float) -> tuple[HeldOut, dict[str, object]]:
-    """The networks' tables in the order given, joined by sample_id; training images left out."""
+def read_tables(paths: Sequence[Path], names: Iterable[str], seed: int, why: str, reference: Samples | None = None) -> list[Probabilities]:
+    """The tables of a cascade's networks, in its order, all with the same rows.
 
+    Args:
+        paths: files of these networks at least.
+        names: of the networks.
+        seed: that they have to be of.
+        why: who needs them, for the error.
+        reference: whose images, and in which order; the first table's where not given.
+
+    Raises:
+        MetannError: a table that is missing, of another seed, or of other images.
+    """
+    tables = tables_of(names, read_together(paths, reference=reference), why)
+    for table in tables:
+        check_seed(table, seed)
+    return tables
+
+
+def read_held_out(paths: Sequence[Path], confidence: float, seed: int | None = None) -> tuple[HeldOut, dict[str, object]]:
+    """The networks' tables in the order given, joined by sample_id; training images left out.
+
+    Args:
+        paths: files of two networks or more.
+        confidence: of every interval.
+        seed: that they have to be of; that of the first that says one where not given, and 0 where none does.
+
+    Returns:
+        The networks, and metadata: seed, dataset, digest and class_names.
+    """
     if len(paths) < 2:
         raise MetannError(f"{len(paths)} tables given; a cascade needs those of two networks or more")
-    first = read_probabilities(paths[0])
+    found = read_together(paths)
+    said = [table.metadata.get("seed") for table in found.values()]
+    seed = next((theirs for theirs in said if theirs is not None), 0) if seed is None else seed
+    first = next(iter(found.values()))
     kept = np.flatnonzero(first.split != "train")
     split_N = first.split[kept]
     for split, why in (("val", "to choose thresholds; an imported table gets them by `val_rows`"), ("test", "to report")):
         if not (split_N == split).any():
-            raise MetannError(f"{paths[0]} has no {split} images, which are needed {why}")
+            raise MetannError(f"{first.where} has no {split} images, which are needed {why}")
     networks = []
-    for path in paths:
-        table = first if path == paths[0] else read_probabilities(path)
-        rows = kept if path == paths[0] else align(first, table, paths[0], path)[kept]
-        name = str(table.metadata.get("network") or path.stem)
-        if name in [network.name for network in networks]:
-            raise MetannError(f"two tables are of a network {name!r}; give each network once")
-        macs = table.metadata.get("macs")
-        networks.append(Network(name, float("nan") if macs is None else float(macs), np.ascontiguousarray(table.p_NK[rows])))
-    metadata = {key: first.metadata.get(key) for key in ("dataset", "digest", "class_names")}
+    for name, table in found.items():
+        check_seed(table, seed)
+        networks.append(Network(name, macs_of(table), np.ascontiguousarray(table.p_NK[kept])))
+    metadata = {"seed": seed} | {key: first.metadata.get(key) for key in ("dataset", "digest", "class_names")}
     return HeldOut(networks, first.label[kept].astype(np.int64), split_N == "val", confidence), metadata
+
+
+def macs_of(table: Probabilities) -> float:
+    """Multiply-accumulates per image; NaN where unknown."""
+    macs = table.metadata.get("macs")
+    return float("nan") if macs is None else float(macs)

@@ -2,8 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,14 +10,11 @@ import numpy as np
 from metann.cascade.model import Cascade
 from metann.cascade.record import compare
 from metann.cascade.rule import decide
-from metann.errors import MetannError
-from metann.tables.join import align
-from metann.tables.probabilities import read_probabilities
+from metann.tables.samples import Probabilities
 
 
 def stream(chain: Cascade, batch: Any, source_M: np.ndarray, labels_N: np.ndarray, size: int) -> tuple[dict, np.ndarray]:
     """All answers in order, and the milliseconds of the batch that each image was in."""
-
     starts = range(0, len(source_M), size)
     found, times = [], []
     for start in _progress(starts, len(source_M)):
@@ -33,7 +29,6 @@ def stream(chain: Cascade, batch: Any, source_M: np.ndarray, labels_N: np.ndarra
 
 def _progress(starts: range, total: int) -> Iterator[int]:
     """Pass the starts on; a line that changes on a terminal, ten plain lines in a log."""
-
     terminal, shown, began = sys.stderr.isatty(), 0.0, time.monotonic()
     step = max(len(starts) // 10, 1)
     for number, start in enumerate(starts):
@@ -46,17 +41,9 @@ def _progress(starts: range, total: int) -> Iterator[int]:
             print(f"{done} of {total} images, {now - began:.1f} s", file=sys.stderr, flush=True)
 
 
-def compare_with_tables(paths: list[Path] | None, chain: Cascade, record: dict[str, np.ndarray], samples: Any) -> dict[str, Any]:
-    """The run beside the tables of its networks."""
-
-    if not paths:
+def compare_with_tables(tables: Sequence[Probabilities] | None, chain: Cascade, record: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The run beside the tables of its networks, whose rows are the prepared images: sample_id is the row."""
+    if not tables:
         return compare(record, None)
-    found = {str(table.metadata.get("network") or path.stem): (path, table) for path in paths for table in [read_probabilities(path)]}
-    tables = []
-    for stage in chain.stages:
-        if stage.name not in found:
-            raise MetannError(f"no table of {stage.name!r} to compare with; given: {', '.join(found)}")
-        path, table = found[stage.name]
-        # sample_id is the row of the prepared images
-        tables.append(table.p_NK[align(samples, table, Path("samples.parquet"), path)[record["sample_id"]]])
-    return compare(record, decide(tables, chain.thresholds, chain.score, chain.postcheck, record["label"]))
+    of_run = [table.p_NK[record["sample_id"]] for table in tables]
+    return compare(record, decide(of_run, chain.thresholds, chain.score, chain.postcheck, record["label"]))

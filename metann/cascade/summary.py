@@ -8,12 +8,10 @@ import pandas as pd
 
 from metann.cascade.choice import chosen_rows, correlations, rank_pairs
 from metann.cascade.complementarity import FORMS
+from metann.cascade.rule import high_is_sure
 from metann.cascade.summary_tables import chains_table, in_sample_table, memory_table, runs_table, way
 from metann.report.text import macs, markdown_table, p_value, percent, points, times
-from metann.statistics.intervals import t_interval
-from metann.statistics.paired import compare_counts
-from metann.statistics.permutation import sign_flip_p
-from metann.statistics.verdict import verdict
+from metann.statistics.verdict import verdict_of_counts
 
 _OBJECTIVES = {
     "accuracy": "the best accuracy",
@@ -56,9 +54,9 @@ def _answer(choice: pd.DataFrame) -> str:
     """The first paragraph: everything a reader needs who reads no further."""
     row = next(choice.itertuples())
     seeds = len(choice)
-    mean = choice[["accuracy", "use", "macs", "better_accuracy", "better_macs"]].mean()
+    mean = choice[["accuracy", "use", "macs"]].mean()
     thresholds = ", ".join(f"{threshold:.6g}" for threshold in choice["threshold"])
-    asks = "above" if row.score == "entropy" else "below"
+    asks = "below" if high_is_sure(row.score) else "above"
     lines = [
         f"**Use {_name(row)}, score {row.score}, {way(row.postcheck)}, threshold {thresholds}"
         f"{' (one for each seed)' if seeds > 1 else ''}: {percent(mean.accuracy)} of {row.n:,} test images"
@@ -67,34 +65,19 @@ def _answer(choice: pd.DataFrame) -> str:
         f" {percent(mean.use)} of the images. All of this was chosen on {row.val_n:,} validation images;"
         " the test images were looked at once.",
     ]
-    for what, name, gain, p, accuracy, cost in (
-        ("its better network", "better", "gain", "mcnemar_p", mean.better_accuracy, mean.better_macs),
-        ("the best of all networks", "best", "best_gain", "best_p", choice["best_accuracy"].mean(), choice["best_macs"].mean()),
+    confidence = choice.attrs.get("confidence", 0.95)
+    for what, name, counts in (
+        ("its better network", "better", ("n", "fixed", "broken")),
+        ("the best of all networks", "best", ("n", "best_fixed", "best_broken")),
     ):
+        accuracy, cost = choice[f"{name}_accuracy"].mean(), choice[f"{name}_macs"].mean()
         names = " / ".join(dict.fromkeys(choice[name]))
         relation = f"{times(mean.macs / cost)} its cost" if np.isfinite(cost) else "cost unknown"
         if name == "best" and list(choice["best"]) == list(choice["better"]):
             continue
-        lines.append(
-            f"Against {what}, {names} alone ({percent(accuracy)}), at {relation}: {_certainty(choice, gain, p, name == 'better')}."
-        )
+        found = verdict_of_counts(*(choice[column] for column in counts), confidence)
+        lines.append(f"Against {what}, {names} alone ({percent(accuracy)}), at {relation}: {found.sentence}.")
     return "\n\n".join(lines)
-
-
-def _certainty(choice: pd.DataFrame, gain: str, p: str, counted: bool) -> str:
-    row, confidence = next(choice.itertuples()), choice.attrs.get("confidence", 0.95)
-    if len(choice) > 1:
-        interval = t_interval(choice[gain].to_numpy(), confidence)
-        word = "a gain" if interval.low > 0 else "no evidence of a gain"
-        flip = sign_flip_p(choice[gain].to_numpy())
-        ends = f"{100 * confidence:g} % t interval {points(interval.low)} to {points(interval.high)}"
-        return f"{word}: {points(interval.mean)} points, mean of {len(choice)} seeds ({ends}, sign-flip {p_value(flip)})"
-    if counted:
-        return verdict(compare_counts(row.n, row.fixed, row.broken, confidence))
-    low, high = getattr(row, f"{gain}_low"), getattr(row, f"{gain}_high")
-    word = "a gain" if low > 0 and getattr(row, p) <= 1 - confidence else "no evidence of a gain"
-    ends = f"{100 * confidence:g} % interval {points(low)} to {points(high)}"
-    return f"{word}: {points(getattr(row, gain))} points ({ends}, exact McNemar {p_value(getattr(row, p))})"
 
 
 def _objectives(tables: Mapping[str, pd.DataFrame], metadata: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""One GPU for each running job of this machine, by a lock file per device; no torch, because the choice comes before it.
+"""One GPU for each running job of this machine, by a lock file per device; no torch: the choice comes before torch looks for devices.
 
 Snakemake limits how many jobs ask for a GPU (`--resources gpu=2`) but tells none of them which. A job takes the first
 device that nobody holds and waits while all are taken. The operating system drops a lock when its process ends, however it
@@ -55,8 +55,8 @@ def _try(path: Path) -> bool:
 def take_gpu() -> str | None:
     """Hold one GPU until this process ends, and make it the only one that torch sees (CUDA_VISIBLE_DEVICES).
 
-    To be called before torch is imported. Nothing is done where there is no GPU, and where CUDA_VISIBLE_DEVICES is set already:
-    Slurm or the user has chosen. Waits while every device is taken.
+    To be called before torch is first asked for a device: it looks for them then, not when it is imported. Nothing is done where
+    there is no GPU, and where CUDA_VISIBLE_DEVICES is set already: Slurm or the user has chosen. Waits while every device is taken.
 
     Returns:
         the device, or None where none was taken.

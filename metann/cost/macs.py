@@ -42,7 +42,7 @@ class _Counter(TorchDispatchMode):
 def count_macs(module: nn.Module, channels: int, image_size: int) -> int:
     """Multiply-accumulates of one image of `channels` x `image_size` x `image_size` pixels in eval mode: FLOPs / 2.
 
-    One forward pass of one grey image on the module's own device (on `meta` nothing is computed). The module's train and eval flags,
+    One forward pass of one black image on the module's own device (on `meta` nothing is computed). The module's train and eval flags,
     weights, statistics and torch's random state stay as they were.
     """
     module = getattr(module, "_orig_mod", module)  # torch.compile's wrapper would compile for this shape

@@ -4,7 +4,6 @@ Shapes: N images, K classes, J = K + 1 prefixes, T thresholds.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,25 +12,22 @@ from metann.mnn.bounds import oracle_curve, oracle_prefix, random_prefix
 from metann.mnn.evaluation import lengths_at
 from metann.mnn.prefix import GRID, Prefix, curve
 from metann.mnn.setting import function_of
-from metann.statistics.intervals import wilson_interval
-from metann.statistics.paired import compare_paired
-from metann.tables.join import align
-from metann.tables.probabilities import Probabilities, Samples
+from metann.statistics.intervals import normal_quantile, wilson_interval
+from metann.statistics.paired import compare_paired, gain_with_error
+from metann.tables.samples import Probabilities
+from metann.tables.together import together
 
 _NO_TEST = {"gain": np.nan, "low": np.nan, "high": np.nan, "fixed": np.nan, "broken": np.nan, "mcnemar_p": np.nan}
 
 
-def at_chosen_cell(
-    test: Prefix, choice: pd.Series, networks: Sequence[tuple[Path, Probabilities]], confidence: float, where: Path
-) -> list[dict[str, object]]:
+def at_chosen_cell(test: Prefix, choice: pd.Series, networks: Sequence[Probabilities], confidence: float) -> list[dict[str, object]]:
     """Controls of one seed, on test images.
 
     Args:
         test: the chosen dataset threshold's test images.
         choice: that seed's 'chosen' row.
-        networks: plain networks of the seed, with their files for errors.
+        networks: plain networks of the seed, on these test images.
         confidence: of the intervals.
-        where: file of `test`, for errors.
 
     Returns:
         Rows with seed, control, kind (baseline, oracle, chance or network), accuracy with its Wilson interval (NaN where it is no
@@ -39,7 +35,7 @@ def at_chosen_cell(
         chosen cell, wrong in the network), broken and mcnemar_p; for chance gain, low and high over permutations.
 
     Raises:
-        MetannError: a network's table does not hold these images.
+        MetannError: a network's table does not hold these images, or two are of one network.
     """
     right_N, lengths_N = test.right(function_of(choice)), test.lengths(function_of(choice))
     n, mnn = len(test), float(right_N.mean())
@@ -48,7 +44,7 @@ def at_chosen_cell(
         oracle_prefix(test.correct_NJ, float(lengths_N.mean())),
         random_prefix(test.correct_NJ, lengths_N),
     )
-    z = _normal(confidence)
+    z = normal_quantile(confidence)
     rows = [
         _row("switch alone", "baseline", test.correct_NJ[:, 0].mean(), 0.0, test.macs(0.0), n, confidence),
         _row("oracle, same budget", "oracle", budget.accuracy, budget.mean_experts, test.macs(budget.mean_experts), n, confidence),
@@ -57,15 +53,12 @@ def at_chosen_cell(
         | {"gain": mnn - chance.accuracy, "low": mnn - chance.accuracy - z * chance.standard_error}
         | {"high": mnn - chance.accuracy + z * chance.standard_error},
     ]
-    samples = Samples(test.sample_id, test.split, test.label, test.metadata)
-    for path, network in networks:
-        network_test = network.select("test")
-        position_N = align(samples, network_test, where, path)
-        network_N = network_test.p_NK[position_N].argmax(axis=1) == test.label
+    for name, network in together(networks, test.samples).items():
+        network_N = network.p_NK.argmax(axis=1) == test.label
         paired = compare_paired(network_N, right_N, confidence)
         macs = network.metadata.get("macs")
         rows.append(
-            _row(str(network.metadata.get("network") or path.stem), "network", network_N.mean(), np.nan, macs or np.nan, n, confidence)
+            _row(name, "network", network_N.mean(), np.nan, macs or np.nan, n, confidence)
             | {"gain": paired.gain, "low": paired.low, "high": paired.high}
             | {"fixed": float(paired.fixed), "broken": float(paired.broken), "mcnemar_p": paired.p}
         )
@@ -89,10 +82,9 @@ def curves(test: Prefix, confidence: float) -> list[pd.DataFrame]:
     """
     counts = pd.DataFrame(curve(test))
     baseline = float(test.correct_NJ[:, 0].mean())
-    net = counts["fixed"] - counts["broken"]
-    error = np.sqrt(counts["fixed"] + counts["broken"] - net**2 / counts["n"]) / counts["n"]
-    half = _normal(confidence) * error
-    exact = counts[["threshold", "accuracy", "mean_experts"]].assign(curve="threshold", gain=net / counts["n"])
+    gain, error = gain_with_error(counts["n"], counts["fixed"], counts["broken"])
+    half = normal_quantile(confidence) * error
+    exact = counts[["threshold", "accuracy", "mean_experts"]].assign(curve="threshold", gain=gain)
     exact = exact.assign(low=exact["gain"] - half, high=exact["gain"] + half)
 
     thresholds_T = GRID[np.linspace(0, len(GRID) - 1, 120).astype(int)]
@@ -134,9 +126,3 @@ _CURVE_COLUMNS = (
     "mean_experts",
     "mean_macs",
 )
-
-
-def _normal(confidence: float) -> float:
-    from scipy.special import ndtri
-
-    return float(ndtri(0.5 + confidence / 2))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -13,49 +13,48 @@ from metann.files import read_json
 from metann.mnn.prefix import Prefix
 from metann.mnn.setting import functions_of
 from metann.tables.frames import read_arrow
-from metann.tables.join import align
-from metann.tables.probabilities import Probabilities, Samples, read_expert_probabilities, read_probabilities
+from metann.tables.join import joined
+from metann.tables.probabilities import read_expert_probabilities, read_probabilities
+from metann.tables.samples import ExpertProbabilities, Probabilities, Samples
 
 if TYPE_CHECKING:
     import pandas as pd
 
-
 SPLITS = ("val", "test")
+Table = TypeVar("Table", bound=Samples)
 
 
-def evaluated(table: Samples) -> Any:
+def evaluated(table: Table) -> Table:
     """The validation and test images of a table: experts know no others."""
-
-    rows = np.flatnonzero(np.isin(table.split, SPLITS))
-    return replace(table, **{name: value[rows] for name, value in vars(table).items() if isinstance(value, np.ndarray)})
+    return table.take(np.flatnonzero(np.isin(table.split, SPLITS)))
 
 
-def read_experts(paths: list[Path], dataset_threshold: float, switch: Probabilities, switch_path: Path) -> tuple[np.ndarray, list[dict]]:
+def read_experts(paths: list[Path], dataset_threshold: float, switch: Probabilities) -> tuple[np.ndarray, list[dict]]:
     """Expert probabilities in the order of the switch's rows and classes, and what each expert's table says of itself.
 
     Returns:
-        (N, K) float32, K dictionaries.
+        (N, K) float64, K dictionaries.
     """
-
     classes = switch.p_NK.shape[1]
-    found: dict[int, tuple[Path, np.ndarray, dict[str, Any]]] = {}
+    found: dict[int, ExpertProbabilities] = {}
     for path in paths:
         expert = evaluated(read_expert_probabilities(path))
         c, trained_at, seed = (expert.metadata.get(key) for key in ("class", "dataset_threshold", "seed"))
         if not isinstance(c, int) or not 0 <= c < classes:
             raise MetannError(f"{path} is for class {c!r}; the switch knows 0 .. {classes - 1}")
         if c in found:
-            raise MetannError(f"class {c} is given twice: {found[c][0]} and {path}; give one expert table for each class")
+            raise MetannError(f"class {c} is given twice: {found[c].where} and {path}; give one expert table for each class")
         if trained_at is not None and abs(trained_at - dataset_threshold) > 1e-9:
             raise MetannError(
                 f"{path} was trained at dataset threshold {trained_at}, not {dataset_threshold}; give the tables of one threshold"
             )
         if (other := switch.metadata.get("seed")) is not None and seed is not None and seed != other:
-            raise MetannError(f"{path} is of seed {seed}, {switch_path} of seed {other}; give tables of one seed")
-        found[c] = path, expert.expert_probability[align(switch, expert, switch_path, path)], expert.metadata
+            raise MetannError(f"{path} is of seed {seed}, {switch.where} of seed {other}; give tables of one seed")
+        found[c] = joined(switch, expert)
     if missing := [c for c in range(classes) if c not in found]:
         raise MetannError(f"no expert table for class {missing[0]} ({len(missing)} of {classes} missing); give one for each class")
-    return np.stack([found[c][1] for c in range(classes)], axis=1), [found[c][2] for c in range(classes)]
+    experts = [found[c] for c in range(classes)]
+    return np.stack([expert.expert_probability for expert in experts], axis=1), [expert.metadata for expert in experts]
 
 
 def evaluation_metadata(table: Probabilities, experts: list[dict]) -> dict[str, Any]:
@@ -76,32 +75,31 @@ def evaluation_metadata(table: Probabilities, experts: list[dict]) -> dict[str, 
     }
 
 
-def read_evaluations(folders: Sequence[Path]) -> list[tuple[Path, Prefix]]:
+def read_evaluations(folders: Sequence[Path]) -> list[Prefix]:
     """Prefix tables in order of seed and dataset threshold, all of one dataset and one way to evaluate."""
-
     found = []
     for folder in folders:
         path = folder / "prefix.parquet" if folder.suffix != ".parquet" else folder
         arrow, metadata = read_arrow(path, "prefix")
         columns = {name: arrow.column(name).to_numpy() for name in arrow.column_names}
-        found.append((path, Prefix.of(columns, metadata)))
+        found.append(replace(Prefix.of(columns, metadata), file=path))
     if not found:
         raise MetannError("no evaluation given; give the folders that evaluate-mnn wrote")
-    found.sort(key=lambda pair: (pair[1].metadata["seed"], pair[1].metadata["dataset_threshold"]))
-    first_path, first = found[0]
-    seen: dict[tuple[int, float], Path] = {}
-    for path, prefix in found:
+    found.sort(key=lambda prefix: (prefix.metadata["seed"], prefix.metadata["dataset_threshold"]))
+    first = found[0]
+    seen: dict[tuple[int, float], str] = {}
+    for prefix in found:
         for key in ("digest", "class_names", "combine", "temperature", "network", "switch_functions"):
             if prefix.metadata.get(key) != first.metadata.get(key):
-                raise MetannError(f"{path} has another {key} than {first_path}; evaluate both in one run")
+                raise MetannError(f"{prefix.where} has another {key} than {first.where}; evaluate both in one run")
         if prefix.splits != ("val", "test"):
             raise MetannError(
-                f"{path} has no {'test' if 'val' in prefix.splits else 'val'} images; both are needed: val chooses, test reports"
+                f"{prefix.where} has no {'test' if 'val' in prefix.splits else 'val'} images; both are needed: val chooses, test reports"
             )
         cell = prefix.metadata["seed"], prefix.metadata["dataset_threshold"]
         if cell in seen:
-            raise MetannError(f"seed {cell[0]} and dataset threshold {cell[1]} are given twice: {seen[cell]} and {path}")
-        seen[cell] = path
+            raise MetannError(f"seed {cell[0]} and dataset threshold {cell[1]} are given twice: {seen[cell]} and {prefix.where}")
+        seen[cell] = prefix.where
     seeds, thresholds = sorted({seed for seed, _ in seen}), sorted({threshold for _, threshold in seen})
     for seed in seeds:
         for threshold in thresholds:
@@ -110,19 +108,19 @@ def read_evaluations(folders: Sequence[Path]) -> list[tuple[Path, Prefix]]:
     return found
 
 
-def read_cells(found: Sequence[tuple[Path, Prefix]]) -> "pd.DataFrame":
-    """results.parquet: the cells that each prefix table names."""
-
-    parts = [read_arrow(path.parent / "cells" / f"{f.slug}.parquet", "cell")[0] for path, prefix in found for f in functions_of(prefix)]
+def read_cells(found: Sequence[Prefix]) -> "pd.DataFrame":
+    """results.parquet: the cells that each prefix table, as it was read, names."""
+    files = [prefix.file.parent / "cells" / f"{f.slug}.parquet" for prefix in found for f in functions_of(prefix)]
+    parts = [read_arrow(file, "cell")[0] for file in files]
     return pa.concat_tables(part.replace_schema_metadata(None) for part in parts).to_pandas()
 
 
-def read_controls(paths: Sequence[Path], seeds: set[int]) -> list[tuple[Path, Probabilities]]:
-
-    found = [(path, read_probabilities(path, "test")) for path in paths]
-    for path, table in found:
+def read_controls(paths: Sequence[Path], seeds: set[int]) -> list[Probabilities]:
+    """Test images of plain networks of these seeds, or of none."""
+    found = [read_probabilities(path, "test") for path in paths]
+    for table in found:
         if table.metadata.get("seed") not in {*seeds, None}:
-            raise MetannError(f"control {path} is of seed {table.metadata['seed']}; the evaluations have {one_of(seeds)}")
+            raise MetannError(f"control {table.where} is of seed {table.metadata['seed']}; the evaluations have {one_of(seeds)}")
     return found
 
 

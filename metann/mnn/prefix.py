@@ -5,6 +5,7 @@ Shapes: N images, K classes, J = K + 1 prefixes, G thresholds of the grid.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from metann.function_call import SwitchFunction
 from metann.mnn.evaluation import correct_at, evaluate_lengths, evaluate_thresholds, prefix_lengths
 from metann.statistics.paired import mcnemar_p
+from metann.tables.samples import Samples
 
 # One grid for every seed and dataset threshold, so that curves can be averaged point by point. Every value on it is exact. Below
 # 0.001, where most experts are asked, it goes on in logarithmic steps; 1.000001 stands for 'above every probability'.
@@ -27,6 +29,7 @@ class Prefix:
         switch_NK: (N, K) probabilities of the switch as they were evaluated.
         correct_NJ: (N, K + 1) bool, right with the j most probable classes active.
         metadata: seed, dataset_threshold, class_names, switch_macs, expert_macs and more.
+        file: where it was read from; None for one that was made here.
     """
 
     sample_id: np.ndarray
@@ -35,9 +38,20 @@ class Prefix:
     switch_NK: np.ndarray
     correct_NJ: np.ndarray
     metadata: dict[str, Any]
+    file: Path | None = None
 
     def __len__(self) -> int:
         return len(self.sample_id)
+
+    @property
+    def samples(self) -> Samples:
+        """Its images."""
+        return Samples(self.sample_id, self.split, self.label, self.metadata, file=self.file)
+
+    @property
+    def where(self) -> str:
+        """The file that it came from, for errors."""
+        return self.samples.where
 
     @property
     def splits(self) -> tuple[str, ...]:

@@ -10,10 +10,8 @@ import numpy as np
 import pandas as pd
 
 from metann.figures._captions import caption
-from metann.mnn.summary_tables import controls_section, expert_sets_section, mistakes_section
+from metann.mnn.summary_tables import controls_section, counted, expert_sets_section, mistakes_section
 from metann.report.text import count, interval, macs, markdown_table, p_value, percent, points, thresholds_text, times
-from metann.statistics.permutation import sign_flip_p
-from metann.statistics.verdict import over_seeds
 from metann.thresholds import format_threshold
 
 _WORDS = """\
@@ -45,7 +43,7 @@ def summarise(tables: Mapping[str, pd.DataFrame], metadata: Mapping[str, Any], f
     chosen = choice[choice["scope"] == "chosen"]
     parts = [
         f"# {metadata['run']}: does a meta neural network pay on {metadata.get('dataset') or 'these images'}?",
-        verdict(chosen, metadata["confidence"]),
+        answer(chosen, metadata["confidence"]),
         _against_networks(tables["controls"], metadata["confidence"]),
         "## What was done",
         _what_was_done(tables["results"], metadata),
@@ -66,33 +64,19 @@ def summarise(tables: Mapping[str, pd.DataFrame], metadata: Mapping[str, Any], f
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def verdict(chosen: pd.DataFrame, confidence: float) -> str:
-    """One paragraph that begins with 'Evidence of a gain', 'No evidence of a gain' or 'Evidence of a loss'.
-
-    With one seed by the paired interval over test images, with several by the t interval over seeds. The exact test has to agree
-    where it can: McNemar's for one seed, the sign flips from the number of seeds on at which they can reach the level at all.
+def answer(chosen: pd.DataFrame, confidence: float) -> str:
+    """One paragraph that begins with 'Evidence of a gain', 'No evidence of a gain' or 'Evidence of a loss' (`statistics.verdict`).
 
     Args:
         chosen: the 'chosen' rows of the choice, one for each seed.
     """
-    seeds, n = len(chosen), int(chosen["n"].iloc[0])
-    gain, low, high = over_seeds(chosen, confidence)
+    found = counted(chosen, confidence)
     accuracy, baseline, cost = (chosen[name].mean() for name in ("accuracy", "baseline_accuracy", "mean_experts"))
     ratio = (chosen["mean_macs"] / chosen["baseline_macs"]).mean()
-    if seeds == 1:
-        p, floor = float(chosen["mcnemar_p"].iloc[0]), 0.0
-        test = f"McNemar {p_value(p)}"
-        over = f"{n:,} test images"
-    else:
-        p, floor = sign_flip_p(chosen["gain"].to_numpy()), 2.0 ** (1 - seeds)
-        test = f"{seeds} seeds, sign-flip {p_value(p)}, which cannot be below {floor:.2g}"
-        over = f"{n:,} test images, mean of {seeds} seeds"
-    refuted = floor <= 1 - confidence < p
-    head = "No evidence of a gain" if refuted or low <= 0 <= high else "Evidence of a gain" if low > 0 else "Evidence of a loss"
     text = (
-        f"**{head} against the switch alone.** With the setting that validation chose, the meta network classifies "
-        f"{percent(accuracy)} rightly and its switch alone {percent(baseline)} ({over}): {points(gain)} points "
-        f"({interval(low, high, confidence)}; {test}). It asks {cost:.2f} experts per image"
+        f"**{found.head} against the switch alone.** With the setting that validation chose, the meta network classifies "
+        f"{percent(accuracy)} of {int(chosen['n'].iloc[0]):,} test images rightly and its switch alone {percent(baseline)}: "
+        f"{found.numbers}. It asks {cost:.2f} experts per image"
     )
     text += f" and costs {times(ratio)} the multiply-accumulates of the switch." if np.isfinite(ratio) else "."
     if (chosen["switch_function"] == "none").all():
@@ -100,15 +84,17 @@ def verdict(chosen: pd.DataFrame, confidence: float) -> str:
     return text
 
 
+_BESIDE = {"gain": "better than", "loss": "worse than", "no evidence": "not distinguishable from"}
+
+
 def _against_networks(controls: pd.DataFrame, confidence: float) -> str:
     sentences = []
     for name, rows in controls[controls["kind"] == "network"].groupby("control", sort=False):
-        gain, low, high = over_seeds(rows, confidence)
-        word = "better than" if low > 0 else "worse than" if high < 0 else "not distinguishable from"
+        found = counted(rows, confidence)
         cost = f" at {macs(rows['mean_macs'].mean())} MACs" if np.isfinite(rows["mean_macs"].mean()) else ""
         sentences.append(
-            f"The plain network `{name}`{cost} reaches {percent(rows['accuracy'].mean())}: the meta network is {word} it "
-            f"({points(gain)} points, {interval(low, high, confidence)})."
+            f"The plain network `{name}`{cost} reaches {percent(rows['accuracy'].mean())}: the meta network is {_BESIDE[found.word]} it, "
+            f"{found.numbers}."
         )
     return " ".join(sentences)
 
@@ -135,11 +121,11 @@ def _chosen(chosen: pd.DataFrame, choice: pd.DataFrame, metadata: Mapping[str, A
     header += ["interval", "fixed", "broken", "McNemar p", "experts per image", "cost"]
     rows = [_choice_row(row) for _, row in chosen.iterrows()]
     if len(chosen) > 1:
-        gain, low, high = over_seeds(chosen, confidence)
+        found = counted(chosen, confidence)
         mean = chosen.mean(numeric_only=True)
         ratio = (chosen["mean_macs"] / chosen["baseline_macs"]).mean()
-        numbers = [points(mean["val_gain"]), percent(mean["accuracy"]), percent(mean["baseline_accuracy"]), points(gain)]
-        numbers += [f"{points(low)} to {points(high)}", "", "", "", f"{mean['mean_experts']:.2f}", times(ratio)]
+        numbers = [points(mean["val_gain"]), percent(mean["accuracy"]), percent(mean["baseline_accuracy"]), points(found.gain)]
+        numbers += [f"{points(found.low)} to {points(found.high)}", "", "", "", f"{mean['mean_experts']:.2f}", times(ratio)]
         rows.append(["mean", "", "", *numbers])
     text = markdown_table(header, rows)
     text += (
@@ -148,7 +134,7 @@ def _chosen(chosen: pd.DataFrame, choice: pd.DataFrame, metadata: Mapping[str, A
     )
     published = choice[choice["scope"] == "chosen_threshold"]
     if len(published) and not (chosen["switch_function"] == "threshold").all():
-        gain, low, high = over_seeds(published, confidence)
+        found = counted(published, confidence)
         which = sorted(
             {
                 f"`threshold({row.parameter})` with dataset threshold {format_threshold(row.dataset_threshold)}"
@@ -157,7 +143,7 @@ def _chosen(chosen: pd.DataFrame, choice: pd.DataFrame, metadata: Mapping[str, A
         )
         text += (
             f" Among thresholds alone, the published switch function, validation chose {', '.join(which)}: "
-            f"{points(gain)} points on test ({interval(low, high, confidence)})."
+            f"{points(found.gain)} points on test ({interval(found.low, found.high, confidence)})."
         )
     return text
 

@@ -6,9 +6,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from metann.report.text import interval, macs, markdown_table, p_value, percent, points
-from metann.statistics.verdict import over_seeds
+from metann.report.text import macs, markdown_table, p_value, percent, points
+from metann.statistics.verdict import Verdict, verdict_of_chance, verdict_of_counts
 from metann.thresholds import format_threshold
+
+
+def counted(rows: pd.DataFrame, confidence: float) -> Verdict:
+    """The verdict on rows that count images: one for each seed, with n, fixed and broken."""
+    return verdict_of_counts(rows["n"], rows["fixed"], rows["broken"], confidence)
 
 
 def controls_section(controls: pd.DataFrame, chosen: pd.DataFrame, confidence: float) -> str:
@@ -25,8 +30,8 @@ def controls_section(controls: pd.DataFrame, chosen: pd.DataFrame, confidence: f
     for name, of_control in controls.groupby("control", sort=False):
         gain = interval_text = p = ""
         if of_control["gain"].notna().all():
-            mean, low, high = over_seeds(of_control, confidence)
-            gain, interval_text = points(mean), f"{points(low)} to {points(high)}"
+            found = _against(of_control, confidence)
+            gain, interval_text = points(found.gain), f"{points(found.low)} to {points(found.high)}"
             p = p_value(of_control["mcnemar_p"].iloc[0], bare=True) if len(of_control) == 1 else ""
         experts = of_control["mean_experts"].mean()
         label = f"plain network `{name}`" if of_control["kind"].iloc[0] == "network" else name
@@ -38,12 +43,19 @@ def controls_section(controls: pd.DataFrame, chosen: pd.DataFrame, confidence: f
     chance = controls[controls["kind"] == "chance"]
     if chance["gain"].isna().any() or (chosen["switch_function"] == "none").all():
         return table
-    gain, low, high = over_seeds(chance, confidence)
-    word = "more" if low > 0 else "less" if high < 0 else "neither more nor less, as far as can be told,"
+    found = _against(chance, confidence)
+    word = {"gain": "more", "loss": "less", "no evidence": "neither more nor less, as far as can be told,"}[found.word]
     return (
         f"{table}\n\nThe random prefix deals the same numbers of experts to the images at random. Letting the switch say which images get "
-        f"them is worth {word} ({points(gain)} points, {interval(low, high, confidence)})."
+        f"them is worth {word}: {found.numbers}."
     )
+
+
+def _against(rows: pd.DataFrame, confidence: float) -> Verdict:
+    """The verdict on the rows of one control that the meta network is tested against."""
+    if rows["fixed"].notna().all():
+        return counted(rows, confidence)
+    return verdict_of_chance(rows["gain"], rows["low"], rows["high"], confidence)
 
 
 def mistakes_section(mistakes: pd.DataFrame, chosen: pd.DataFrame) -> str:

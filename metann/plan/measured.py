@@ -9,6 +9,7 @@ from typing import Any
 from metann.config.run import Config
 from metann.errors import MetannError, one_of
 from metann.plan.graph import Times
+from metann.training.history import read_history
 
 
 def _benchmarks(paths: Iterable[Path]) -> list[tuple[Path, float]]:
@@ -26,9 +27,8 @@ def _benchmarks(paths: Iterable[Path]) -> list[tuple[Path, float]]:
 def _epochs(path: Path) -> list[float]:
     """Seconds of each epoch in a training.csv."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [float(row["seconds"]) for row in csv.DictReader(file)]
-    except (OSError, ValueError, KeyError, TypeError):
+        return [float(row["seconds"]) for row in read_history(path)]
+    except (MetannError, ValueError, KeyError):
         raise MetannError(f"{path} does not say how long its epochs took; delete it and run snakemake again") from None
 
 

@@ -1,39 +1,18 @@
-"""Numbers as text: shares become percent and points here and nowhere else."""
+"""Numbers as text: percent, costs, counts and tables; differences with their intervals come from where verdicts are worded."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
+from metann.statistics.wording import interval as interval
+from metann.statistics.wording import p_value as p_value
+from metann.statistics.wording import points as points
 from metann.thresholds import format_threshold
 
 
 def percent(share: float) -> str:
     """0.8641 -> '86.41 %'."""
     return f"{100 * share:.2f} %"
-
-
-def points(share: float) -> str:
-    """0.0012 -> '+0.12'; a difference of two accuracies."""
-    if not np.isfinite(share):
-        return "unknown"
-    return f"{100 * share + 0.0:+.2f}".replace("-0.00", "+0.00")
-
-
-def interval(low: float, high: float, confidence: float) -> str:
-    """'95 % interval -0.10 to +0.30'; says so where one value knows no spread."""
-    if not (np.isfinite(low) and np.isfinite(high)):
-        return "no interval"
-    return f"{100 * confidence:g} % interval {points(low)} to {points(high)}"
-
-
-def p_value(p: float, bare: bool = False) -> str:
-    """'p = 0.013', 'p < 0.001'; without 'p =' where bare."""
-    if not np.isfinite(p):
-        return ""
-    if p < 0.001:
-        return "< 0.001" if bare else "p < 0.001"
-    text = f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
-    return text if bare else f"p = {text}"
 
 
 def macs(value: float) -> str:

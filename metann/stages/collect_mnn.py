@@ -48,22 +48,22 @@ def collect_mnn(
 
     statistics = statistics or StatisticsSection()
     found = read_evaluations(evaluations)
-    first = found[0][1].metadata
-    networks = read_controls(controls or [], {prefix.metadata["seed"] for _, prefix in found})
+    first = found[0].metadata
+    networks = read_controls(controls or [], {prefix.metadata["seed"] for prefix in found})
     results = read_cells(found)
-    choice = choose(results, [prefix for _, prefix in found], statistics)
+    choice = choose(results, found, statistics)
 
     rows: list[dict[str, Any]] = []
     mistakes, lines = [], []
-    for path, prefix in found:
+    for prefix in found:
         test, seed = prefix.select("test"), prefix.metadata["seed"]
         chosen = choice[(choice["scope"] == "chosen") & (choice["seed"] == seed)].iloc[0]
         lines += curves(test, statistics.confidence)
         mistakes.append(count_by_threshold(test))
         if chosen["dataset_threshold"] == prefix.metadata["dataset_threshold"]:
             mistakes.append(count_mistakes(test, chosen))
-            of_seed = [(file, network) for file, network in networks if network.metadata.get("seed") in (seed, None)]
-            rows += at_chosen_cell(test, chosen, of_seed, statistics.confidence, path)
+            of_seed = [network for network in networks if network.metadata.get("seed") in (seed, None)]
+            rows += at_chosen_cell(test, chosen, of_seed, statistics.confidence)
 
     tables = {
         "results": results,
@@ -77,7 +77,7 @@ def collect_mnn(
     kept = ("dataset", "digest", "class_names", "network", "architecture", "switch_macs", "expert_macs", "combine", "temperature")
     metadata = {key: first.get(key) for key in kept} | {
         "run": output.resolve().name,
-        "seeds": sorted({prefix.metadata["seed"] for _, prefix in found}),
+        "seeds": sorted({prefix.metadata["seed"] for prefix in found}),
         "confidence": statistics.confidence,
         "permutations": statistics.permutations,
         "code": stage_code("collect_mnn", figures=figures or ()),

@@ -58,7 +58,7 @@ def evaluate_mnn(
     table = evaluated(read_probabilities(switch))
     if not len(table):
         raise MetannError(f"{switch} has no validation or test images; those are what is evaluated")
-    expert_NK, experts_metadata = read_experts(experts, dataset_threshold, table, switch)
+    expert_NK, experts_metadata = read_experts(experts, dataset_threshold, table)
     if not len(table.rows("val")) and (combine == "product_calibrated" or temperature == "validation"):
         raise MetannError(f"{switch} has no validation images; 'product_calibrated' and temperature 'validation' are fitted on them")
     switch_NK, expert_NK, prior_K, fitted = calibrated(table, expert_NK, dataset_threshold, combine, temperature)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from metann.cascade.inputs import read_cascade
+from metann.cascade.inputs import macs_of, read_cascade, read_tables
 from metann.config.cascade import MemorySection, WorkloadSection
 
 
@@ -50,31 +50,23 @@ def replay_memory(
     from metann.cascade.savings import savings_row
     from metann.cascade.workload import build_workload, turned
     from metann.data.prepared import read_prepared
-    from metann.errors import MetannError
     from metann.tables.frames import write_frame
     from metann.tables.join import align
-    from metann.tables.probabilities import read_probabilities
     from metann.workflow.provenance import stage_code
 
     memory, workload = memory or MemorySection(), workload or WorkloadSection()
     described = read_cascade(cascade)
-    found = {
-        str(table.metadata.get("network") or path.stem): (path, table) for path in probabilities for table in [read_probabilities(path)]
-    }
-    for name in described.networks:
-        if name not in found:
-            raise MetannError(f"{cascade} needs the table of {name!r}; given: {', '.join(found)}")
-    first_path, first = found[described.networks[0]]
+    tables = read_tables(probabilities, described.networks, seed, f"{cascade} needs")
+    first = tables[0]
     test = first.rows("test")
-    tables = [table.p_NK[align(first, table, first_path, path)[test]] for path, table in (found[name] for name in described.networks)]
     labels_N = first.label[test].astype(np.int64)
-    decisions = decide(tables, described.thresholds, described.score, described.postcheck, labels_N)
-    macs = [float(found[name][1].metadata.get("macs") or np.nan) for name in described.networks]
+    decisions = decide([table.p_NK[test] for table in tables], described.thresholds, described.score, described.postcheck, labels_N)
+    macs = [macs_of(table) for table in tables]
 
     keys_NT = {"ideal": lambda _: np.arange(len(test))}
     if data is not None:
         prepared = read_prepared(data)
-        images_NHWC = np.moveaxis(prepared.images_NCHW[align(first, prepared.samples, first_path, data)[test]], 1, -1)
+        images_NHWC = np.moveaxis(prepared.images_NCHW[align(first, prepared.samples)[test]], 1, -1)
         for kind in registry.functions("cascade/memory_keys.py"):
             # one column of keys for every turn that occurs, made when it is first asked for
             keys_NT[kind] = cache(lambda turn, kind=kind: key_function(kind)(turned(images_NHWC, np.full(len(test), turn))))

@@ -92,6 +92,7 @@ def run_cascade(
 def _run(*, data: Path, output: Path, split: str, limit: int | None, batch_size: int, device: str, threads: int, **how: Any) -> None:
     import numpy as np
 
+    from metann.cascade.inputs import read_tables
     from metann.cascade.record import describe, measure, page
     from metann.cascade.workload import TURNS, build_workload, turned
     from metann.compute.process import start_torch
@@ -141,9 +142,11 @@ def _run(*, data: Path, output: Path, split: str, limit: int | None, batch_size:
     } | {f"score_{number}": answers["score"][:, number] for number in range(len(chain.stages))}
     macs = [stage.macs for stage in chain.stages]
     report = measure(record, macs, prepared.info.class_names, vars(energy), batch_size)
-    report |= describe(chain, work, split, str(target), how["seed"]) | compare_with_tables(
-        how["probabilities"], chain, record, prepared.samples
-    )
+    tables = None
+    if how["probabilities"]:
+        names = [stage.name for stage in chain.stages]
+        tables = read_tables(how["probabilities"], names, how["seed"], "the comparison with tables needs", prepared.samples)
+    report |= describe(chain, work, split, str(target), how["seed"]) | compare_with_tables(tables, chain, record)
     metadata = {key: report[key] for key in ("networks", "thresholds", "score", "postcheck", "device", "batch_size", "split")}
     metadata |= {
         "dataset": prepared.info.name,

@@ -18,7 +18,7 @@ def search_cascade(
     *,
     probabilities: list[Path],
     output: Path,
-    seed: int = 0,
+    seed: int | None = None,
     options: Annotated[CascadeSearch, Parameter(name="*")] = CascadeSearch(),
     statistics: StatisticsSection = StatisticsSection(),
 ) -> None:
@@ -35,7 +35,7 @@ def search_cascade(
     output
         Folder to write into.
     seed
-        Of these networks, for the tables.
+        That the tables have to be of; their own where not given.
     options
         Which cascades are searched, and what for.
     statistics
@@ -49,7 +49,7 @@ def search_cascade(
     from metann.tables.frames import write_frame
     from metann.workflow.provenance import stage_code
 
-    held, metadata = read_held_out(probabilities, statistics.confidence)
+    held, metadata = read_held_out(probabilities, statistics.confidence, seed)
     names = [network.name for network in held.networks]
     both = options.named_pairs() or held.pairs()
     for pair in both:
@@ -76,6 +76,6 @@ def search_cascade(
     metadata["code"] = stage_code("search_cascade")
     for name in TABLES:
         frame = tables[name]
-        frame.insert(0, "seed", seed)
+        frame.insert(0, "seed", metadata["seed"])
         write_frame(output / f"{name}.parquet", frame, f"cascade_{name}", metadata)
     print(f"{len(both)} pairs of {len(names)} networks, {int(held.val_N.sum())} validation and {int((~held.val_N).sum())} test images")

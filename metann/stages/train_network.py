@@ -53,7 +53,8 @@ def train_network(
     from metann.errors import MetannError
     from metann.networks._build import build
     from metann.seeds import derive_seed
-    from metann.training.classifier import LabelledImages, train, write_history
+    from metann.training.classifier import COLUMNS, LabelledImages, train
+    from metann.training.history import write_history
     from metann.training.objectives import Classification
     from metann.weights.files import save_weights
     from metann.workflow.provenance import stage_code, versions
@@ -112,6 +113,6 @@ def train_network(
             output,
             key=f"{info.digest} {network.model_dump_json()} {folds} {code}",
         )
-    write_history(output / "training.csv", history)
+    write_history(output / "training.csv", history, COLUMNS)
     save_weights(output / "weights.safetensors", module, header)
     (output / "checkpoint.pt").unlink(missing_ok=True)

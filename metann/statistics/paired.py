@@ -67,10 +67,15 @@ def compare_counts(n: int, fixed: int, broken: int, confidence: float = 0.95) ->
     n, fixed, broken = int(n), int(fixed), int(broken)
     if n < 1 or fixed < 0 or broken < 0 or fixed + broken > n:
         raise MetannError(f"cannot compare: {fixed} fixed and {broken} broken of {n} images; needed: n >= 1 and fixed + broken <= n")
-    net = fixed - broken
-    gain, error = net / n, float(np.sqrt(fixed + broken - net * net / n)) / n
+    gain, error = (float(value) for value in gain_with_error(n, fixed, broken))
     half = normal_quantile(confidence) * error
     return PairedComparison(n, fixed, broken, gain, error, gain - half, gain + half, float(mcnemar_p(fixed, broken)), confidence)
+
+
+def gain_with_error(n: Any, fixed: Any, broken: Any) -> tuple[Any, Any]:
+    """The gain (b - c)/n and its standard error sqrt(b + c - (b - c)^2/n)/n; counts, or arrays of counts."""
+    net = fixed - broken
+    return net / n, np.sqrt(fixed + broken - net * net / n) / n
 
 
 def compare_paired(correct_a_N: Any, correct_b_N: Any, confidence: float = 0.95) -> PairedComparison:

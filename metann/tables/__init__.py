@@ -8,5 +8,6 @@ __getattr__ = lazy_names(
         "align": "metann.tables.join",
         "read_probabilities": "metann.tables.probabilities",
         "read_samples": "metann.tables.probabilities",
+        "read_together": "metann.tables.together",
     },
 )

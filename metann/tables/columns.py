@@ -7,6 +7,16 @@ import numpy as np
 import pyarrow as pa
 
 
+def is_number(kind: pa.DataType) -> bool:
+    """Whole numbers or floats."""
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Texts, as they are or as codes into a dictionary."""
+    return pa.types.is_dictionary(kind) or pa.types.is_string(kind)
+
+
 def to_numpy(column: pa.ChunkedArray) -> np.ndarray:
     """(N,) numbers or bools of a column without nulls; a copy that may be written to."""
     array = column.combine_chunks()

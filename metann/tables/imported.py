@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 from metann.errors import MetannError, one_of, unknown
 from metann.tables.foreign import read_columns, read_values
 from metann.tables.notices import accuracy_notices, class_notices, shown
-from metann.tables.probabilities import SPLITS, Probabilities, digest_of, read_probabilities
+from metann.tables.probabilities import digest_of, read_probabilities
+from metann.tables.samples import SPLITS, Probabilities
 from metann.tables.scales import as_probabilities, squeezed
 from metann.tables.validation_rows import first_or_fair, named_rows
 
@@ -62,7 +63,7 @@ def read_foreign(network: "NetworkSection") -> Probabilities:
     metadata = {"dataset": "imported", "digest": digest_of(labels_N[order_N]), "class_names": [f"c{c}" for c in range(k)], "assumed": assumed}
     if names_N is not None:
         metadata["image_names"] = hashlib.sha256("\n".join(names_N[order_N].tolist()).encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    table = Probabilities(ids_N, split_N, labels_N, metadata, p_NK=p_NK, log_partition=log_partition)
+    table = Probabilities(ids_N, split_N, labels_N, metadata, p_NK=p_NK, log_partition=log_partition, file=path)
     notices += [*_never(labels_N, k), *class_notices(split_N, labels_N, metadata["class_names"]), *accuracy_notices(table)]
     if sentence := squeezed(p_NK):
         notices.append(sentence)

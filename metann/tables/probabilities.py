@@ -1,13 +1,13 @@
 """The currency between stages: typed Parquet tables, checked on read, written atomically.
 
-Shapes: N images, K classes. Every table carries its own description as JSON in the file's metadata (key `metann`), so
-that nothing is ever read from a path. `sample_id` is the key of every join.
+What a kind of table holds stands in `metann.tables.samples`. Every table carries its own description as JSON in the file's metadata
+(key `metann`), so that nothing is ever read from a path. `sample_id` is the key of every join.
 """
 
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -15,11 +15,12 @@ import pyarrow.parquet as pq
 
 from metann.errors import MetannError
 from metann.files import atomic
-from metann.tables.columns import to_numpy
-from metann.tables.samples import SPLITS, ExpertProbabilities, Probabilities, Samples, as_arrow
+from metann.tables.columns import is_number, is_text, to_numpy
+from metann.tables.samples import SPLITS, Column, ExpertProbabilities, Gate, Probabilities, Samples, as_arrow
 from metann.tables.sealed import CURE, read_sealed, seal
 
 SCHEMA_VERSION = 1
+Table = TypeVar("Table", bound=Samples)
 
 
 def digest_of(*arrays: np.ndarray) -> str:
@@ -31,16 +32,9 @@ def digest_of(*arrays: np.ndarray) -> str:
     return digest.hexdigest()[:16]
 
 
-def _write(path: Path, table: Samples, kind: str) -> None:
-    _check(path, table)
-    arrow = seal(as_arrow(table), table.metadata | {"schema": SCHEMA_VERSION, "kind": kind})
-    with atomic(path) as temporary:
-        pq.write_table(arrow, temporary, compression="zstd")
-
-
 def write_samples(path: Path, table: Samples) -> None:
     """Write samples.parquet atomically, after the checks of `read_samples`."""
-    _write(Path(path), table, "samples")
+    _write(Path(path), table, Samples)
 
 
 def write_probabilities(path: Path, table: Probabilities) -> None:
@@ -49,12 +43,17 @@ def write_probabilities(path: Path, table: Probabilities) -> None:
     Raises:
         MetannError: a check fails, or the file cannot be written.
     """
-    _write(Path(path), table, "probabilities")
+    _write(Path(path), table, Probabilities)
 
 
 def write_expert_probabilities(path: Path, table: ExpertProbabilities) -> None:
     """Write one expert's probabilities atomically, after the checks of `read_expert_probabilities`."""
-    _write(Path(path), table, "expert_probabilities")
+    _write(Path(path), table, ExpertProbabilities)
+
+
+def write_gate(path: Path, table: Gate) -> None:
+    """Write what a mixture says atomically, after the checks of `read_gate`."""
+    _write(Path(path), table, Gate)
 
 
 def read_samples(path: Path) -> Samples:
@@ -63,9 +62,7 @@ def read_samples(path: Path) -> Samples:
     Raises:
         MetannError: missing, truncated or foreign file, wrong schema, or a failed check (ids, splits, labels).
     """
-    path = Path(path)
-    columns, metadata = _columns(path, "samples")
-    return _checked(path, Samples(*_keys(path, columns), metadata), None)
+    return _read(Path(path), Samples, None)
 
 
 def read_probabilities(path: Path, split: str | None = None) -> Probabilities:
@@ -75,23 +72,17 @@ def read_probabilities(path: Path, split: str | None = None) -> Probabilities:
         MetannError: missing, truncated or foreign file, wrong schema, duplicate ids, unknown split, labels out of range,
             NaN, or rows that do not sum to 1 within 1e-4. One line that names the file.
     """
-    path = Path(path)
-    columns, metadata = _columns(path, "probabilities")
-    classes = sorted((name for name in columns if name.startswith("p_")), key=lambda name: int(name[2:]))
-    if classes != [f"p_{k}" for k in range(len(classes))] or len(classes) < 2 or "log_partition" not in columns:
-        raise MetannError(f"{path}: columns {one_line(columns)} are not p_0 .. p_K-1 and log_partition; {CURE}")
-    p_NK = np.stack([_numbers(path, columns, name) for name in classes], axis=1)
-    log_partition = _numbers(path, columns, "log_partition")
-    table = Probabilities(*_keys(path, columns), metadata, p_NK=p_NK, log_partition=log_partition)
-    return _checked(path, table, split)
+    return _read(Path(path), Probabilities, split)
 
 
 def read_expert_probabilities(path: Path, split: str | None = None) -> ExpertProbabilities:
     """Read one expert's probabilities; errors as in `read_probabilities`."""
-    path = Path(path)
-    columns, metadata = _columns(path, "expert_probabilities")
-    table = ExpertProbabilities(*_keys(path, columns), metadata, expert_probability=_numbers(path, columns, "expert_probability"))
-    return _checked(path, table, split)
+    return _read(Path(path), ExpertProbabilities, split)
+
+
+def read_gate(path: Path, split: str | None = None) -> Gate:
+    """Read what a mixture says of every image; errors as in `read_probabilities`."""
+    return _read(Path(path), Gate, split)
 
 
 def one_line(names: Iterable[str]) -> str:
@@ -100,76 +91,68 @@ def one_line(names: Iterable[str]) -> str:
     return "[" + ", ".join(names[:6]) + (", ..." if len(names) > 6 else "") + "]"
 
 
-def _columns(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    arrow, metadata = read_sealed(path, kind, SCHEMA_VERSION)
-    return {name: arrow.column(name) for name in arrow.column_names}, metadata
+def _write(path: Path, table: Table, kind: type[Table]) -> None:
+    if type(table) is not kind:
+        raise MetannError(f"{path}: a table of kind {table.KIND!r} was given to be written as {kind.KIND!r}")
+    _check(path, table)
+    arrow = seal(as_arrow(table), table.metadata | {"schema": SCHEMA_VERSION, "kind": kind.KIND})
+    with atomic(path) as temporary:
+        pq.write_table(arrow, temporary, compression="zstd")
 
 
-def _numbers(path: Path, columns: dict[str, Any], name: str) -> np.ndarray:
-    column = columns.get(name)
-    if column is None:
-        raise MetannError(f"{path} has no column {name!r}; found {one_line(columns)}; {CURE}")
-    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)) or column.null_count:
-        raise MetannError(f"{path}: column {name!r} is {column.type} with {column.null_count} nulls, not whole numbers or floats; {CURE}")
-    return to_numpy(column)
-
-
-def _keys(path: Path, columns: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    split = columns.get("split")
-    text = split is not None and (pa.types.is_dictionary(split.type) or pa.types.is_string(split.type))
-    if not text:
-        raise MetannError(f"{path} has no text column 'split'; found {one_line(columns)}; {CURE}")
-    encoded = split.combine_chunks() if pa.types.is_dictionary(split.type) else split.dictionary_encode().combine_chunks()
-    names = np.asarray(encoded.dictionary.to_pylist() or [""])
-    return _numbers(path, columns, "sample_id"), names[to_numpy(pa.chunked_array([encoded.indices]))], _numbers(path, columns, "label")
-
-
-def _check(path: Path, table: Samples) -> None:
-    n = len(table)
-    for name, column in vars(table).items():
-        if isinstance(column, np.ndarray) and len(column) != n:
-            raise MetannError(f"{path}: column {name} has {len(column)} rows, sample_id has {n}; {CURE}")
-    ids, counts = np.unique(table.sample_id, return_counts=True)
-    if len(ids) != n:
-        raise MetannError(f"{path}: sample_id {ids[counts > 1][0]} stands {counts.max()} times; ids are unique over all splits; {CURE}")
-    strange = set(np.unique(table.split)) - set(SPLITS)
-    if strange:
-        raise MetannError(f"{path}: unknown split {sorted(strange)[0]!r}; known: {', '.join(SPLITS)}; {CURE}")
-    names = table.metadata.get("class_names")
-    classes = table.p_NK.shape[1] if isinstance(table, Probabilities) else len(names) if names else None
-    if names is not None and classes != len(names):
-        raise MetannError(f"{path}: {classes} probability columns but {len(names)} class names; {CURE}")
-    if n and (table.label.min() < 0 or (classes is not None and table.label.max() >= classes)):
-        raise MetannError(
-            f"{path}: labels run from {table.label.min()} to {table.label.max()}, classes from 0 to {(classes or 0) - 1}; {CURE}"
-        )
-    if isinstance(table, Probabilities):
-        _check_rows(path, table)
-    if isinstance(table, ExpertProbabilities):
-        inside = (table.expert_probability >= 0) & (table.expert_probability <= 1)
-        if not inside.all():
-            row = int(np.argmin(inside))
-            raise MetannError(
-                f"{path}: sample {table.sample_id[row]} has expert probability {table.expert_probability[row]}; must be in [0, 1]; {CURE}"
-            )
-
-
-def _check_rows(path: Path, table: Probabilities) -> None:
-    with np.errstate(invalid="ignore"):
-        sums = table.p_NK.sum(axis=1, dtype=np.float64)
-        good = (np.abs(sums - 1) <= 1e-4) & (table.p_NK >= 0).all(axis=1)  # NaN compares false
-    if not good.all():
-        row = int(np.argmin(good))
-        raise MetannError(
-            f"{path}: the probabilities of sample {table.sample_id[row]} sum to {sums[row]:.6g}, not to 1 "
-            f"({int((~good).sum())} such rows of {len(table)}); are they logits? {CURE}"
-        )
-
-
-def _checked(path: Path, table: Any, split: str | None) -> Any:
+def _read(path: Path, kind: type[Table], split: str | None) -> Table:
+    arrow, metadata = read_sealed(path, kind.KIND, SCHEMA_VERSION)
+    fields = {column.field: _values(path, arrow, column) for column in kind.COLUMNS}
+    table = kind(**fields, metadata=metadata, file=path)
     _check(path, table)
     if split is None:
         return table
     if split not in SPLITS:
         raise MetannError(f"unknown split {split!r}; known: {', '.join(SPLITS)}")
     return table.select(split)
+
+
+def _values(path: Path, arrow: pa.Table, column: Column) -> np.ndarray:
+    """(N,), or (N, columns) where the field has several."""
+    names = column.names_in(arrow.column_names)
+    if len(names) < column.least:
+        found = one_line(arrow.column_names)
+        if column.several:
+            raise MetannError(f"{path}: columns {found} are not {column.text}; {CURE}")
+        raise MetannError(f"{path} has no column {column.name!r}; found {found}; {CURE}")
+    if column.dtype is str:
+        return _texts(path, arrow, column.name)
+    values = [_numbers(path, arrow, name) for name in names]
+    return np.stack(values, axis=1) if column.several else values[0]
+
+
+def _numbers(path: Path, arrow: pa.Table, name: str) -> np.ndarray:
+    column = arrow.column(name)
+    if not is_number(column.type) or column.null_count:
+        raise MetannError(f"{path}: column {name!r} is {column.type} with {column.null_count} nulls, not whole numbers or floats; {CURE}")
+    return to_numpy(column)
+
+
+def _texts(path: Path, arrow: pa.Table, name: str) -> np.ndarray:
+    column = arrow.column(name)
+    if not is_text(column.type):
+        raise MetannError(f"{path} has no text column {name!r}; found {one_line(arrow.column_names)}; {CURE}")
+    encoded = column.combine_chunks() if pa.types.is_dictionary(column.type) else column.dictionary_encode().combine_chunks()
+    texts = np.asarray(encoded.dictionary.to_pylist() or [""])
+    return texts[to_numpy(pa.chunked_array([encoded.indices]))]
+
+
+def _check(path: Path, table: Samples) -> None:
+    """Raise what the first rule says that a field breaks."""
+    n, widths = len(table), dict[str, tuple[str, int]]()
+    for column in table.COLUMNS:
+        values = getattr(table, column.field)
+        if len(values) != n:
+            raise MetannError(f"{path}: column {column.field} has {len(values)} rows, sample_id has {n}; {CURE}")
+        if column.several:
+            first, width = widths.setdefault(column.field[-1], (column.text, values.shape[1]))
+            if values.shape[1] != width:
+                raise MetannError(f"{path}: {values.shape[1]} columns {column.text}, but {width} columns {first}; {CURE}")
+    for column in table.COLUMNS:
+        if wrong := column.rule(table, getattr(table, column.field)):
+            raise MetannError(f"{path}: {wrong}{' ' if wrong.endswith('?') else '; '}{CURE}")

@@ -1,1 +1,1 @@
-"""The training loop and what it is made of."""
+"""The epoch loop, what is trained by it, and what that is made of."""

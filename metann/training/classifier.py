@@ -1,79 +1,34 @@
-"""The one training loop.
+"""A network that says one class of each image: its batches, its loss, its validation, for the epoch loop.
 
 Images live as uint8 on the device; every batch is cropped, flipped and normalised there at once. Each epoch draws from
 a generator seeded by (seed parts, epoch), so a resumed run needs no generator state and ends with the same weights.
 N images, C channels, H x W pixels, K classes.
 """
 
-import copy
 import hashlib
 import json
 import math
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from metann.compute.inference import infer
 from metann.compute.normalise import Normalisation, normalise
 from metann.compute.process import autocast
-from metann.config.run import TrainingSection
-from metann.errors import MetannError
-from metann.files import write_text
+from metann.config.training import TrainingSection
 from metann.seeds import derive_seed
 from metann.training.augmentation import random_crop, random_flip
-from metann.training.checkpoint import State
-from metann.training.optimizers import Average, Sgd, rate_factor
+from metann.training.average import Average
+from metann.training.history import Row
+from metann.training.images import LabelledImages, batches
+from metann.training.loop import run_epochs, train_mode, training_only
+from metann.training.objectives import Objective
+from metann.training.optimizers import Sgd, rate_factor
 
-
-class Objective(Protocol):
-    """Loss and rightness of each image; `select_by` is 'accuracy' or 'loss' (of validation)."""
-
-    select_by: str
-
-    def losses(self, logits_NK: Tensor, labels_N: Tensor) -> Tensor: ...
-
-    def right(self, logits_NK: Tensor, labels_N: Tensor) -> Tensor: ...
-
-    def unsmoothed(self) -> "Objective": ...
-
-
-@dataclass(frozen=True)
-class LabelledImages:
-    """Images and their classes.
-
-    Attributes:
-        images_NCHW: uint8.
-        labels_N: int64.
-    """
-
-    images_NCHW: Tensor
-    labels_N: Tensor
-
-    @classmethod
-    def of(cls, images_NCHW: np.ndarray, labels_N: np.ndarray, rows: np.ndarray) -> "LabelledImages":
-        """The given rows of arrays (the images may be memory-mapped; only the rows are read)."""
-        return cls(torch.from_numpy(np.ascontiguousarray(images_NCHW[rows])), torch.from_numpy(labels_N[rows].astype(np.int64)))
-
-    def to(self, device: torch.device) -> "LabelledImages":
-        """The same on a device."""
-        return LabelledImages(self.images_NCHW.to(device), self.labels_N.to(device))
-
-    def __len__(self) -> int:
-        return len(self.labels_N)
-
-
-def batches(order_N: Tensor, batch_size: int) -> Iterator[Tensor]:
-    """Cut an order into batches; a last batch of one image joins the one before (batch norm needs two)."""
-    pieces = list(order_N.split(batch_size))
-    if len(pieces) > 1 and len(pieces[-1]) == 1:
-        pieces[-2:] = [torch.cat(pieces[-2:])]
-    return iter(pieces)
+COLUMNS = ("epoch", "learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds", "best")
 
 
 def train(
@@ -89,147 +44,155 @@ def train(
     parameters: list[nn.Parameter] | None = None,
     hard: bool = False,
     key: str = "",
-) -> list[dict[str, float]]:
+) -> list[Row]:
     """Train `module` in place and leave it with the weights of the best validation epoch.
 
     Writes `training.csv` (a row per epoch) and `checkpoint.pt` into `folder` after every epoch; a checkpoint of the same
     settings, seed parts and `key` is resumed. Who calls removes the checkpoint when the outputs are safe.
 
     Args:
-        module: on the device where training runs.
+        module: on the device where training runs. What of it is frozen stays frozen, during the training and after it.
         train_set, val_set: on any device; an empty val_set keeps the last epoch.
         objective: loss per image, and which validation figure chooses the epoch (ties: lower loss, then earlier).
         seed_parts: names every random draw, see `derive_seed`.
-        parameters: what is trained; None is everything. Batch norms of frozen parts keep their statistics.
+        parameters: what is trained; None is everything. Batch norms of parts that are not trained keep their statistics.
         hard: draw images with probability proportional to their loss in the previous epoch, with replacement.
         key: what else the result depends on (data digest, start weights, code).
 
     Returns:
-        The history: one dict per epoch.
+        The history: one dict per epoch, with `COLUMNS`.
 
     Raises:
         MetannError: the loss is not finite before any epoch is whole.
     """
     device = next(module.parameters()).device
-    train_set, val_set = train_set.to(device), val_set.to(device)
     module.to(memory_format=torch.channels_last)
-    trained = list(module.parameters()) if parameters is None else parameters
-    frozen = _freeze(module, trained)
-    average = Average(module, settings.ema) if settings.ema else None
-    optimizer = Sgd(trained, settings.momentum, settings.weight_decay)
-    state = State(module, optimizer, average, [], None, torch.ones(len(train_set), device=device))
-    checkpoint = folder / "checkpoint.pt"
     key = hashlib.sha256(json.dumps([settings.model_dump(), list(map(str, seed_parts)), hard, key], sort_keys=True).encode()).hexdigest()
-    state.load(checkpoint, key, device)
-    forward = torch.compile(module) if settings.compile and device.type == "cuda" else module
-
-    while len(state.history) < settings.epochs and not _stops(state.history, settings.early_stop):
-        epoch, start = len(state.history) + 1, time.perf_counter()
-        torch.manual_seed(derive_seed(*seed_parts, "dropout", epoch))
-        generator = torch.Generator(device).manual_seed(derive_seed(*seed_parts, "epoch", epoch))
-        module.train()
-        for part in frozen:
-            part.eval()
-        row = {"epoch": epoch}
-        row |= _epoch(forward, train_set, normalisation, objective, settings, state, generator, hard and epoch > 1)
-        if not math.isfinite(row["train_loss"]):
-            if state.best is None:
-                raise MetannError(f"training diverged in its first epoch; lower learning_rate (now {settings.learning_rate})")
-            print(f"training diverged in epoch {epoch}; the best epoch before it is kept")
-            break
-        row |= _validate(average.module if average else module, val_set, normalisation, objective.unsmoothed())
-        row["seconds"] = time.perf_counter() - start
-        row["best"] = int(_better(row, state.history, objective.select_by))
-        state.history.append(row)
-        if row["best"]:
-            state.best = copy.deepcopy((average.module if average else module).state_dict())
-        state.save(checkpoint, key)
-        write_history(folder / "training.csv", state.history)
-        print("  ".join(f"{name} {value:.4g}" for name, value in row.items()), flush=True)
-    if state.best is not None:
-        module.load_state_dict(state.best)
-    for parameter in module.parameters():
-        parameter.requires_grad_(True)
-    return state.history
+    with training_only(module, parameters) as trained:
+        trainer = ClassifierTrainer(
+            module, train_set.to(device), val_set.to(device), normalisation, objective, settings, seed_parts, trained, hard
+        )
+        history = run_epochs(
+            trainer,
+            folder,
+            epochs=settings.epochs,
+            key=key,
+            better=partial(better, select_by=objective.select_by),
+            early_stop=settings.early_stop,
+            device=device,
+            cure=f"lower learning_rate (now {settings.learning_rate})",
+        )
+    if history and trainer.average:
+        module.load_state_dict(trainer.average.module.state_dict())
+    return history
 
 
-def _freeze(module: nn.Module, trained: list[nn.Parameter]) -> list[nn.Module]:
-    """Freeze all other parameters; returns the modules that hold only frozen ones, which stay in eval mode."""
-    chosen = {id(parameter) for parameter in trained}
-    for parameter in module.parameters():
-        parameter.requires_grad_(id(parameter) in chosen)
-    return [
-        part for part in module.modules() if not any(p.requires_grad for p in part.parameters()) and any(True for _ in part.parameters())
-    ]
+class ClassifierTrainer:
+    """One network, its optimizer and, where wanted, the average of its weights, which is then what is validated and kept."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        train_set: LabelledImages,
+        val_set: LabelledImages,
+        normalisation: Normalisation,
+        objective: Objective,
+        settings: TrainingSection,
+        seed_parts: tuple[object, ...],
+        trained: list[nn.Parameter],
+        hard: bool = False,
+    ) -> None:
+        """Take everything as `train` does, on one device; `trained` are the parameters that the optimizer moves."""
+        self.module, self.train_set, self.val_set, self.normalisation = module, train_set, val_set, normalisation
+        self.objective, self.settings, self.seed_parts, self.hard = objective, settings, seed_parts, hard
+        self.device = train_set.labels_N.device
+        self.average = Average(module, settings.ema) if settings.ema else None
+        self.optimizer = Sgd(trained, settings.momentum, settings.weight_decay)
+        self.train_losses_N = torch.ones(len(train_set), device=self.device)
+        self.forward: Any = torch.compile(module) if settings.compile and self.device.type == "cuda" else module
+
+    def epoch(self, number: int) -> dict[str, float]:
+        """Every image once or, of hard images, as often as drawn; the rate is that of the last step."""
+        torch.manual_seed(derive_seed(*self.seed_parts, "dropout", number))
+        generator = torch.Generator(self.device).manual_seed(derive_seed(*self.seed_parts, "epoch", number))
+        train_mode(self.module)
+        n, settings = len(self.train_set), self.settings
+        if self.hard and number > 1:
+            order_N = torch.multinomial(self.train_losses_N + 1e-6, n, replacement=True, generator=generator)
+        else:
+            order_N = torch.randperm(n, generator=generator, device=self.device)
+        pieces = list(batches(order_N, settings.batch_size))
+        loss_sum, right_sum = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
+        rate = 0.0
+        for step, rows in enumerate(pieces, start=(number - 1) * len(pieces)):
+            rate = settings.learning_rate * rate_factor(settings.schedule, step, len(pieces) * settings.epochs)
+            images_NCHW, labels_N = self._batch(rows, generator)
+            with autocast(self.device):
+                logits_NK = self.forward(normalise(images_NCHW, self.normalisation.mean, self.normalisation.std))
+            losses_N = self.objective.losses(logits_NK, labels_N)
+            losses_N.mean().backward()
+            self.optimizer.step(rate)
+            if self.average:
+                self.average.update(self.module)
+            with torch.no_grad():
+                self.train_losses_N[rows] = losses_N.detach()
+                loss_sum += losses_N.detach().sum()
+                right_sum += self.objective.right(logits_NK, labels_N).sum()
+        return {"learning_rate": rate, "train_loss": loss_sum.item() / n, "train_accuracy": right_sum.item() / n}
+
+    def _batch(self, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        images_NCHW, labels_N = self.train_set.images_NCHW.index_select(0, rows), self.train_set.labels_N[rows]
+        if self.settings.crop_padding:
+            images_NCHW = random_crop(images_NCHW, self.settings.crop_padding, generator)
+        if self.settings.flip:
+            images_NCHW = random_flip(images_NCHW, generator)
+        return images_NCHW, labels_N
+
+    def validate(self) -> dict[str, float]:
+        """Loss without smoothing and accuracy of the validation images; nan where there are none."""
+        if not len(self.val_set):
+            return {"val_loss": math.nan, "val_accuracy": math.nan}
+        objective, labels_N = self.objective.unsmoothed(), self.val_set.labels_N.cpu()
+        logits_NK = infer(self._kept(), self.val_set.images_NCHW, self.normalisation, exact=False)
+        return {
+            "val_loss": objective.losses(logits_NK, labels_N).mean().item(),
+            "val_accuracy": objective.right(logits_NK, labels_N).float().mean().item(),
+        }
+
+    def _kept(self) -> nn.Module:
+        return self.average.module if self.average else self.module
+
+    def best_weights(self) -> dict[str, Tensor]:
+        """Of the average, where there is one."""
+        return self._kept().state_dict()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, steps and losses so far."""
+        return {
+            "module": self.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.state_dict() if self.average else None,
+            "train_losses_N": self.train_losses_N,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.module.load_state_dict(state["module"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.average:
+            self.average.load_state_dict(state["average"])
+        self.train_losses_N.copy_(state["train_losses_N"])
 
 
-def _epoch(
-    forward: Any,
-    train_set: LabelledImages,
-    normalisation: Normalisation,
-    objective: Objective,
-    settings: TrainingSection,
-    state: State,
-    generator: torch.Generator,
-    hard: bool,
-) -> dict[str, float]:
-    n, device = len(train_set), train_set.labels_N.device
-    if hard:
-        order_N = torch.multinomial(state.train_losses_N + 1e-6, n, replacement=True, generator=generator)
-    else:
-        order_N = torch.randperm(n, generator=generator, device=device)
-    pieces = list(batches(order_N, settings.batch_size))
-    total = len(pieces) * settings.epochs
-    loss_sum, right_sum = torch.zeros((), device=device), torch.zeros((), device=device)
-    rate = 0.0
-    for step, rows in enumerate(pieces, start=len(state.history) * len(pieces)):
-        rate = settings.learning_rate * rate_factor(settings.schedule, step, total)
-        images, labels = train_set.images_NCHW.index_select(0, rows), train_set.labels_N[rows]
-        if settings.crop_padding:
-            images = random_crop(images, settings.crop_padding, generator)
-        if settings.flip:
-            images = random_flip(images, generator)
-        with autocast(device):
-            logits = forward(normalise(images, normalisation.mean, normalisation.std))
-        losses = objective.losses(logits, labels)
-        losses.mean().backward()
-        state.optimizer.step(rate)
-        if state.average:
-            state.average.update(state.module)
-        with torch.no_grad():
-            state.train_losses_N[rows] = losses.detach()
-            loss_sum += losses.detach().sum()
-            right_sum += objective.right(logits, labels).sum()
-    return {"learning_rate": rate, "train_loss": loss_sum.item() / n, "train_accuracy": right_sum.item() / n}
+def better(row: Row, best: Row, *, select_by: str) -> bool:
+    """Is an epoch better than the best before it, by validation accuracy and then loss, or by loss alone?
 
-
-def _validate(module: nn.Module, val_set: LabelledImages, normalisation: Normalisation, objective: Objective) -> dict[str, float]:
-    if not len(val_set):
-        return {"val_loss": math.nan, "val_accuracy": math.nan}
-    logits, labels = infer(module, val_set.images_NCHW, normalisation, exact=False), val_set.labels_N.cpu()
-    return {
-        "val_loss": objective.losses(logits, labels).mean().item(),
-        "val_accuracy": objective.right(logits, labels).float().mean().item(),
-    }
-
-
-def _better(row: dict[str, float], history: list[dict[str, float]], select_by: str) -> bool:
-    best = next((earlier for earlier in reversed(history) if earlier["best"]), None)
-    if best is None or math.isnan(row["val_accuracy"]):  # the latter: there are no validation images
+    Without validation images every epoch is: the last one is kept.
+    """
+    if math.isnan(row["val_accuracy"]):
         return True
 
-    def figure(epoch: dict[str, float]) -> tuple[float, ...]:
+    def figure(epoch: Row) -> tuple[float, ...]:
         return (epoch["val_accuracy"], -epoch["val_loss"]) if select_by == "accuracy" else (-epoch["val_loss"],)
 
     return figure(row) > figure(best)
-
-
-def _stops(history: list[dict[str, float]], patience: int) -> bool:
-    return bool(patience) and len(history) > patience and not any(row["best"] for row in history[-patience:])
-
-
-def write_history(path: Path, history: list[dict[str, float]]) -> None:
-    """Write the epochs as CSV, whole or not at all; an expert that needed no training has only the head line."""
-    columns = ("epoch", "learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds", "best")
-    lines = [",".join(columns), *(",".join(f"{row[name]:.9g}" for name in columns) for row in history)]
-    write_text(path, "\n".join(lines) + "\n")

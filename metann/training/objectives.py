@@ -1,10 +1,23 @@
 """What a network is trained for. N images, K classes; logits_NK are a network's raw outputs."""
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+
+class Objective(Protocol):
+    """Loss and rightness of each image; `select_by` is 'accuracy' or 'loss' (of validation)."""
+
+    select_by: str
+
+    def losses(self, logits_NK: Tensor, labels_N: Tensor) -> Tensor: ...
+
+    def right(self, logits_NK: Tensor, labels_N: Tensor) -> Tensor: ...
+
+    def unsmoothed(self) -> "Objective": ...
 
 
 @dataclass(frozen=True)
