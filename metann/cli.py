@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         gc.set_threshold(100_000, 50, 1_000)
         atexit.register(_end)
     try:
-        app(sys.argv[1:] if arguments is None else list(arguments))
+        app([_at_home(word) for word in (sys.argv[1:] if arguments is None else arguments)])
     except MetannError as error:
         _fail(str(error))
     except cyclopts.CycloptsError as error:
@@ -59,6 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail("out of memory; ask for more (mem_mb) or use a smaller batch_size")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _at_home(word: str) -> str:
+    """A word of the command line whose path begins at home: shells leave `--data=~/photos` as it is."""
+    flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return f"{flag}{equals}{os.path.expanduser(value)}" if value.startswith("~/") else word  # noqa: PTH111 - a text, not always a path
 
 
 def _end() -> None:

@@ -8,6 +8,7 @@ from metann.config.run import Config as RunConfig
 from metann.config.section import flags, read_section
 from metann.data.classes import check_files, class_count
 from metann.errors import MetannError
+from metann.workflow.configuration import check_configuration
 from metann.workflow.provenance import stage_code
 from metann.workflow.rules import (
     folder,
@@ -23,6 +24,9 @@ use_this_environment()
 gpus = partial(gpus, there=gpus_are_there(workflow.resource_settings))
 
 try:
+    check_configuration(
+        workflow.configfiles, workflow.overwrite_configfiles, sys.argv, config
+    )
     run = read_section(RunConfig, dict(config))
     imported = [name for name, network in run.networks.items() if network.imported]
     trained = [name for name in run.networks if name not in imported]
