@@ -93,7 +93,9 @@ def test_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_home_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    main(["prepare-data", "--data.name=digits", "--output=~/data"])
+    with pytest.raises(SystemExit) as end:
+        main(["prepare-data", "--data.name=digits", "--output=~/data"])
+    assert end.value.code == 0
     assert (tmp_path / "data" / "dataset.json").is_file()
     with pytest.raises(SystemExit):
         main(["predict", "~/model.safetensors", "~/photo.png"])

@@ -7,15 +7,17 @@ pyarrow only, because every training job reads this.
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from metann.data.duplicates import find_duplicates, settle
 from metann.data.raw import RawDataset
 from metann.data.split import assign_splits
-from metann.errors import MetannError
+from metann.errors import MetannError, exhausted, failed_system
 from metann.files import atomic, read_json, write_json
+from metann.headers import check_types
 from metann.tables.notices import class_notices
 from metann.tables.probabilities import SPLITS, Samples, digest_of, read_samples, write_samples
 
@@ -89,6 +91,10 @@ def channel_statistics(images_NCHW: np.ndarray) -> tuple[tuple[float, ...], tupl
     return tuple(mean), tuple(std)
 
 
+def _split_codes(split_N: np.ndarray) -> np.ndarray:
+    return np.searchsorted(sorted(SPLITS), split_N).astype(np.uint8)
+
+
 def write_prepared(folder: Path, raw: RawDataset, settings: "DataSection") -> PreparedData:
     """Split a dataset and write the three files, each whole or not at all, dataset.json last.
 
@@ -113,8 +119,7 @@ def write_prepared(folder: Path, raw: RawDataset, settings: "DataSection") -> Pr
         names = ", ".join(raw.class_names[k] for k in absent[:6]) + (", ..." if len(absent) > 6 else "")
         raise MetannError(f"{settings.name} has no training images of class {names}; every class needs at least one")
     images_NCHW = np.ascontiguousarray(images_NCHW)
-    split_code_N = np.searchsorted(sorted(SPLITS), split).astype(np.uint8)
-    digest = digest_of(images_NCHW, labels_N, split_code_N)
+    digest = digest_of(images_NCHW, labels_N, _split_codes(split))
     mean, std = channel_statistics(images_NCHW[train])
     info = DataInfo(
         name=settings.name,
@@ -139,31 +144,56 @@ def write_prepared(folder: Path, raw: RawDataset, settings: "DataSection") -> Pr
     metadata = {"dataset": info.name, "digest": digest, "class_names": list(info.class_names)}
     write_samples(folder / SAMPLES, Samples(np.arange(len(labels_N), dtype=np.int32), split, labels_N, metadata))
     write_json(folder / INFO, asdict(info))
-    return read_prepared(folder)
+    return read_prepared(folder, check=False)
+
+
+class _Header(BaseModel):
+    """The types of `DataInfo`."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    name: str
+    digest: str
+    class_names: Annotated[list[str], Field(min_length=2)]
+    channels: Annotated[int, Field(ge=1, le=1024)]
+    image_size: Annotated[int, Field(ge=1, le=100_000)]
+    mean: list[Annotated[float, Field(allow_inf_nan=False)]]
+    std: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]]
+    skipped: dict[str, int] = {}
+    assumed: list[str] = []
+    notices: list[str] = []
+    bits: int | None = None
+
+    @model_validator(mode="after")
+    def _of_one_shape(self) -> "_Header":
+        if not len(self.mean) == len(self.std) == self.channels:
+            raise ValueError(f"{len(self.mean)} means and {len(self.std)} standard deviations of {self.channels} channels")
+        return self
 
 
 def read_info(folder: Path) -> DataInfo:
     """Read dataset.json alone.
 
     Raises:
-        MetannError: missing, not JSON, or not the expected keys.
+        MetannError: missing, not JSON, or not the expected keys and types.
     """
     path = Path(folder) / INFO
     content = read_json(path)
-    try:
-        info = DataInfo(**{key: tuple(value) if isinstance(value, list) else value for key, value in content.items()})
-        whole = len(info.mean) == len(info.std) == info.channels
-    except (TypeError, AttributeError):
-        whole = False
-    if not whole:
+    if not isinstance(content, dict) or not {"name", "digest", "class_names"} <= set(content):
         raise MetannError(f"{path} is not a description of a prepared dataset; {_CURE}")
-    return info
+    check_types(_Header, content, path, _CURE)
+    return DataInfo(**{key: tuple(value) if isinstance(value, list) else value for key, value in content.items()})
 
 
-def read_prepared(folder: Path) -> PreparedData:
-    """Open a prepared dataset without reading its images.
+def read_prepared(folder: Path, check: bool = True) -> PreparedData:
+    """Open a prepared dataset.
 
-    The digest is compared, not computed: one hash at preparation, none in each of the jobs that follow.
+    Its images are read once and compared with their digest: 0.03 s for 22,000 of 28 x 28 pixels, a third of a second for CIFAR-10, on
+    pages that the job is going to use.
+
+    Args:
+        folder: made by `write_prepared`.
+        check: compare the digest.
 
     Raises:
         MetannError: a file is missing, truncated or foreign, or the three do not belong together.
@@ -176,8 +206,10 @@ def read_prepared(folder: Path) -> PreparedData:
         images_NCHW = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise MetannError(f"no images {path}; {_CURE}") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise MetannError(f"{path} is not a whole image array ({str(error).splitlines()[0]}); {_CURE}") from None
+    except (OSError, ValueError, EOFError, OverflowError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError) as error:
+        if isinstance(error, OSError) and exhausted(error):
+            raise failed_system(path, error) from None
+        raise MetannError(f"{path} is not a whole image array ({(str(error).splitlines() or [type(error).__name__])[0]}); {_CURE}") from None
     expected = (len(samples), info.channels, info.image_size, info.image_size)
     if not isinstance(images_NCHW, np.memmap) or images_NCHW.dtype != np.uint8 or images_NCHW.shape != expected:
         found = f"{getattr(images_NCHW, 'dtype', '?')} {getattr(images_NCHW, 'shape', '?')}"
@@ -189,4 +221,6 @@ def read_prepared(folder: Path) -> PreparedData:
         )
     if not np.array_equal(samples.sample_id, np.arange(len(samples))):
         raise MetannError(f"{folder / SAMPLES}: sample_id is not the row of {IMAGES}; {_CURE}")
+    if check and digest_of(images_NCHW, samples.label, _split_codes(samples.split)) != info.digest:
+        raise MetannError(f"{path} or the labels and splits in {SAMPLES} were changed after prepare-data wrote them; {_CURE}")
     return PreparedData(images_NCHW, samples, info)

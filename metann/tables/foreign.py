@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import csv
 
-from metann.errors import MetannError, one_of
+from metann.errors import MetannError, exhausted, failed_system, one_of
 
 SUFFIXES = (".npy", ".npz", ".csv", ".tsv", ".parquet")
 _TABLES = ("p_NK", "p", "probabilities", "probs", "softmax", "predictions", "scores", "logits", "log_probabilities", "arr_0")
@@ -41,9 +42,9 @@ def read_columns(path: Path) -> dict[str, np.ndarray]:
         return _of_table(path, _read_text(path) if suffix in (".csv", ".tsv") else pq.read_table(path, partitioning=None))
     except FileNotFoundError:
         raise MetannError(f"no file {path}; check the paths of probabilities, labels and val_rows") from None
-    except (pa.ArrowMemoryError, MemoryError):
-        raise MemoryError from None
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, MemoryError) as error:
+        if exhausted(error):
+            raise failed_system(path, error) from None
         what = "a whole Parquet file" if suffix == ".parquet" else f"a whole {suffix} file"
         raise MetannError(f"{path} is not {what} ({str(error).splitlines()[0]}); save it again") from None
 
@@ -128,8 +129,6 @@ def _named(path: Path, arrays: Mapping[str, np.ndarray], tables: set[str]) -> di
 
 
 def _read_text(path: Path) -> pa.Table:
-    from pyarrow import csv
-
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
     with path.open("rb") as file:
         first = file.readline(1_000_000).decode("utf-8-sig", "replace").strip()
