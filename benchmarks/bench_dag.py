@@ -30,9 +30,9 @@ def config(thresholds: int, classes_per_job: int) -> dict:
             "controls": [],
             "dataset_thresholds": [round((i + 1) / 1000, 3) for i in range(thresholds)],
             "test_thresholds": [0, 0.5, 1],
+            "classes_per_job": classes_per_job,
+            "figures": ["mnn_heatmap"],
         },
-        "expert": {"classes_per_job": classes_per_job},
-        "figures": ["heatmap"],
     }
 
 

@@ -48,7 +48,7 @@ def jobs(folder: Path) -> dict[str, list[tuple[float, float]]]:
 def inside(folder: Path) -> dict[str, tuple[float, float]]:
     """Rule -> seconds of training and of answering within its jobs."""
     found = {}
-    for rule, pattern in (("train_network", "networks/*/seed_*"), ("train_expert", "experts/*/*/class_*")):
+    for rule, pattern in (("train_network", "networks/*/seed_*"), ("train_expert", "mnn/*/*/class_*")):
         trained = 0.0
         for path in (folder / "results" / "demo").glob(f"{pattern}/training.csv"):
             with path.open(newline="") as file:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import _report
 
-from metann.config.run import Config
+from metann.config.mnn import MnnSection
 from metann.config.section import flags
 from metann.thresholds import format_threshold
 
@@ -27,11 +27,11 @@ from metann.thresholds import format_threshold
 def job(run: Path, output: Path, classes: list[int], threshold: float) -> tuple[float, float, float]:
     """Seconds of one job: wall, training, answering."""
     switch = run / "networks" / "switch" / "seed_0"
-    expert = Config().expert
-    command = [sys.executable, "-m", "metann", "train-expert", "--classes", *map(str, classes), "--seed=0", "--code=bench"]
+    expert = MnnSection().expert
+    command = [sys.executable, "-m", "metann", "train-expert", "--classes", *map(str, classes), "--seed=0"]
     command += [f"--dataset-threshold={format_threshold(threshold)}", f"--switch={switch / 'weights.safetensors'}"]
     command += [f"--probabilities={switch / 'probabilities.parquet'}", f"--data={run / 'data'}", f"--output={output}"]
-    command += flags("expert", expert, leave_out=["classes_per_job"])
+    command += flags("expert", expert)
     log: list[str] = []
 
     def work() -> None:
@@ -75,8 +75,8 @@ def main() -> None:
     if not (given.run / "networks" / "switch" / "seed_0" / "probabilities.parquet").is_file():
         sys.exit(f"{given.run} is not a finished demo run; make one with: snakemake --cores all")
 
-    config = Config()
-    thresholds, size = config.mnn.dataset_thresholds, config.expert.classes_per_job
+    mnn = MnnSection()
+    thresholds, size = mnn.dataset_thresholds, mnn.classes_per_job
     alone = [(threshold, [c]) for c in range(10) for threshold in thresholds]  # another threshold next, so that few jobs are mixed too
     grouped = [(threshold, list(range(first, first + size))) for threshold in thresholds for first in range(0, 10, size)]
     print(f"{_report.machine('torch', 'pyarrow', 'pydantic', 'cyclopts')}; medians, seconds per expert\n")

@@ -48,9 +48,9 @@ NAMES = {
     "label_smoothing": "`training.label_smoothing: 0.1`",
     "ema": "`training.ema: 0.99`",
     "trapezoid": "`training.schedule: trapezoid`",
-    "hard": "`expert.sampler: hard`",
-    "head": "`expert.train: head`",
-    "scratch": "`expert.start: scratch`",
+    "hard": "`mnn.expert.sampler: hard`",
+    "head": "`mnn.expert.train: head`",
+    "scratch": "`mnn.expert.start: scratch`",
     "out_of_fold": "`mnn.probabilities: out_of_fold`",
     "temperature": "`mnn.temperature: validation`",
     "replace": "`mnn.combine: replace`",
@@ -92,7 +92,7 @@ def switch(data: Path, folder: Path, seed: int, **change: Any) -> Path:
 
 def experts(data: Path, base: Path, folder: Path, seed: int, selection: Path | None = None, **change: Any) -> Path:
     """Train all experts of a switch with changed settings; returns the folder."""
-    from metann.config.run import Config
+    from metann.config.mnn import MnnSection
     from metann.stages.train_expert import train_expert
 
     train_expert(
@@ -101,7 +101,7 @@ def experts(data: Path, base: Path, folder: Path, seed: int, selection: Path | N
         switch=base / "weights.safetensors",
         probabilities=base / "probabilities.parquet",
         data=data,
-        expert=Config().expert.model_copy(update={"device": "cpu", **change}),
+        expert=MnnSection().expert.model_copy(update={"device": "cpu", **change}),
         seed=seed,
         output=folder,
         selection=selection,
@@ -119,15 +119,16 @@ def alone(folder: Path) -> Outcome:
 
 def together(base: Path, trained: Path, output: Path, also: float = 0.0, **how: str) -> Outcome:
     """Switch and experts on the test images, with the test threshold that is best on validation (of equals the highest)."""
-    from metann.config.run import Config
+    from metann.config.mnn import MnnEvaluation
     from metann.mnn.prefix import Prefix
     from metann.stages.evaluate_mnn import evaluate_mnn
     from metann.tables.frames import read_arrow
 
-    grid = list(Config().mnn.test_thresholds)
+    grid = list(MnnEvaluation().test_thresholds)
     tables = [trained / f"class_{c}" / "expert_probabilities.parquet" for c in range(CLASSES)]
     switch_table = base / "probabilities.parquet"
-    evaluate_mnn(switch=switch_table, experts=tables, dataset_threshold=THRESHOLD, test_thresholds=grid, output=output, **how)
+    options = MnnEvaluation(test_thresholds=grid, switch_functions=(), **how)
+    evaluate_mnn(switch=switch_table, experts=tables, dataset_threshold=THRESHOLD, output=output, options=options)
     arrow, metadata = read_arrow(output / "prefix.parquet", "prefix")
     prefix = Prefix.of({name: arrow.column(name).to_numpy() for name in arrow.column_names}, metadata)
     val, test = prefix.select("val"), prefix.select("test")

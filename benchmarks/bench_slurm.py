@@ -34,7 +34,7 @@ def snakemake(folder: Path, *words: object) -> None:
 def configure(folder: Path, classes_per_job: int) -> None:
     config = yaml.safe_load((ROOT / "presets/digits.yaml").read_text())
     config["mnn"]["dataset_thresholds"] = [float(threshold) for threshold in THRESHOLDS]
-    config["expert"]["classes_per_job"] = classes_per_job
+    config["mnn"]["classes_per_job"] = classes_per_job
     (folder / "digits.yaml").write_text(yaml.safe_dump(config))
 
 
@@ -54,7 +54,7 @@ def main() -> None:
         configure(start, 5)
         snakemake(start, "--cores", 2, "--until", "export_probabilities")
         targets = [
-            f"results/digits/experts/seed_0/dataset_threshold_{threshold}/class_{c}/expert_probabilities.parquet"
+            f"results/digits/mnn/seed_0/dataset_threshold_{threshold}/class_{c}/expert_probabilities.parquet"
             for threshold in THRESHOLDS
             for c in range(CLASSES)
         ]

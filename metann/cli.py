@@ -76,7 +76,7 @@ def _end() -> None:
 def _problem(error: cyclopts.CycloptsError) -> str:
     """What is wrong with the command line; a section's problem in the words of a configuration."""
     if isinstance(error.__cause__, ValidationError):
-        return first_problem(error.__cause__, getattr(error.argument, "name", "").lstrip("-"))
+        return first_problem(error.__cause__, getattr(error.argument, "name", "").lstrip("-*"))
     return " ".join(str(error).split())
 
 

@@ -38,4 +38,5 @@ def check_types(header: type[BaseModel], found: Mapping[str, Any], path: Path | 
         key = ".".join(map(str, problem["loc"]))
         given = repr(problem["input"])[:60]
         message = problem["msg"].removeprefix("Value error, ")
-        raise MetannError(f"the header of {path} says {key} = {given}: {message[0].lower()}{message[1:]}; {cure}") from None
+        says = f"says {key} = {given}" if key else "does not fit itself"
+        raise MetannError(f"the header of {path} {says}: {message[0].lower()}{message[1:]}; {cure}") from None

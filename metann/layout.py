@@ -5,6 +5,7 @@ Patterns are relative to the folder of the run, with fields as Snakemake and `st
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from metann.thresholds import format_threshold
@@ -35,6 +36,12 @@ def place(run: Path | str, pattern: str, **fields: object) -> Path:
     return Path(run, pattern.format(**texts))
 
 
+def fields(path: Path | str, pattern: str) -> dict[str, str] | None:
+    """The text of each field of a pattern in a path relative to the run's folder; None where the path is another."""
+    match = re.fullmatch(_regex(pattern), Path(path).as_posix())
+    return match.groupdict() if match else None
+
+
 def found(run: Path, pattern: str, **known: object) -> Iterator[tuple[Path, dict[str, str]]]:
     """The files of a run that a pattern names, in order of their paths, and the text of each field.
 
@@ -43,14 +50,19 @@ def found(run: Path, pattern: str, **known: object) -> Iterator[tuple[Path, dict
         pattern: one of the above with a file name behind it; fields may stand in the file's name too.
         known: fields that are given; the others may be anything.
     """
-    texts = {name: format_threshold(value) if isinstance(value, float) else str(value) for name, value in known.items()}
-    fields = dict.fromkeys(re.findall(r"\{(\w+)\}", pattern))
-    filled = pattern.format(**{name: texts.get(name, "*") for name in fields})
-    parts = re.split(r"\{(\w+)\}", pattern)
-    # Texts and names of fields in turn; a field that stands twice has to be the same both times.
+    names = dict.fromkeys(re.findall(r"\{(\w+)\}", pattern))
+    filled = place("", pattern, **dict.fromkeys(names, "*") | known)
+    for path in sorted(run.glob(filled.as_posix())):
+        if (texts := fields(path.relative_to(run), pattern)) is not None:
+            yield path, texts
+
+
+@cache
+def _regex(pattern: str) -> str:
+    """Texts and names of fields in turn; a field that stands twice has to be the same both times."""
     seen: set[str] = set()
     regex = ""
-    for index, part in enumerate(parts):
+    for index, part in enumerate(re.split(r"\{(\w+)\}", pattern)):
         if index % 2 == 0:
             regex += re.escape(part)
         elif part in seen:
@@ -58,6 +70,4 @@ def found(run: Path, pattern: str, **known: object) -> Iterator[tuple[Path, dict
         else:
             regex += f"(?P<{part}>[^/]+)"
             seen.add(part)
-    for path in sorted(run.glob(filled)):
-        if match := re.fullmatch(regex, path.relative_to(run).as_posix()):
-            yield path, match.groupdict()
+    return regex

@@ -16,6 +16,7 @@ from metann.workflow.rules import (
     gpus_are_there,
     grows,
     one_of,
+    planned_classes,
     short_digest,
     use_this_environment,
 )
@@ -33,9 +34,13 @@ try:
     RESULTS = f"results/{run.run}"
     DATA = f"{RESULTS}/{layout.DATA}"
     # Prepared data need their raw files no more; a run of imported tables never does.
-    if trained and not Path(DATA, "dataset.json").exists():
+    if (
+        trained
+        and planned_classes() is None
+        and not Path(DATA, "dataset.json").exists()
+    ):
         check_files(run.data)
-    n_classes = class_count(run.data) if run.mnn else 0
+    n_classes = (planned_classes() or class_count(run.data)) if run.mnn else 0
 except MetannError as error:
     # A SystemExit, because Snakemake adds a place in this file to every other kind; the place is in the configuration.
     sys.exit(f"metann: error: config: {error}")

@@ -291,9 +291,10 @@ def test_pack_and_predict(run: Path, pictures: Path, tmp_path: Path) -> None:
         assert row["class"] == network.class_names[int(np.argmax(p_K))]
         assert row["probability"] == max(row["probabilities"].values())
         assert len(row["active"]) == 2
+        assert row["ran"] == ["switch", *(f"expert {name}" for name in row["active"])]
         assert row["macs"] == 3 * network.macs
     table = metann("predict", model, pictures / "a.png", pictures / "deeper").stdout.splitlines()
-    assert table[0].split() == ["file", "class", "probability", "active", "experts", "MACs"]
+    assert table[0].split() == ["file", "class", "probability", "ran", "MACs"]
     assert [line.split()[0] for line in table[1:]] == [names[0], *names[3:]]
     assert len({len(line) for line in table}) == 1, "aligned"
 
@@ -326,13 +327,18 @@ def test_predict_says_what_is_wrong_in_one_line(run: Path, model: Path, pictures
         ((tmp_path / "model.safetensors", good), "no weights file"),
         ((tmp_path, good), "is not the folder of a finished run"),
         ((good, good), "as safetensors"),
-        ((run / "networks/switch/seed_0/weights.safetensors", good), "is not a packed meta neural network; make one with: metann pack RUN"),
+        ((run / "experts/seed_0/dataset_threshold_0.10/class_3/weights.safetensors", good), "is an expert for class 3 and knows no other"),
         ((model,), "no images given"),
     ]
     for arguments, text in cases:
         with pytest.raises(MetannError, match=text) as found:
             predict(*arguments)
         assert "\n" not in str(found.value)
+
+
+def test_another_file_is_no_packed_meta_neural_network(run: Path) -> None:
+    with pytest.raises(MetannError, match="is not a packed meta neural network; make one with: metann pack RUN"):
+        MetaNeuralNetwork.load(run / "networks/switch/seed_0/weights.safetensors")
 
 
 def test_packed_choices_are_fixed(model: Path) -> None:

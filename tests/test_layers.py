@@ -17,7 +17,7 @@ FLOORS: list[dict[str, tuple[str, ...]]] = [
     {"__init__": (), "errors": (), "seeds": (), "files": (), "registry": (), "thresholds": (), "layout": (), "function_call": (), "headers": ()},
     {"config": (), "cost": (), "statistics": (), "networks": (), "compute": ()},
     {"tables": (), "weights": (), "figures": ()},
-    {"data": (), "datasets": ("data",), "training": (), "report": (), "workflow": (), "plan": ("training",)},
+    {"data": (), "datasets": ("data",), "training": (), "report": (), "workflow": (), "plan": ("training", "report")},
     dict.fromkeys(FAMILIES, ()),
     {"model": ()},
     {"stages": ()},

@@ -3,6 +3,7 @@
 import csv
 import math
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ from hypothesis import strategies as st
 from metann.config.run import Config
 from metann.config.section import read_section
 from metann.errors import MetannError
+from metann.plan.dry_run import dag
 from metann.plan.forecast import Interruptions, disturbed_seconds, forecast
-from metann.plan.graph import Times, run_jobs
+from metann.plan.graph import PlannedJob, Times, read_dag, run_jobs
 from metann.plan.measured import measured_times
 from metann.plan.scheduling import Job, schedule, tails, useful_devices
 from metann.plan.text import clock
@@ -100,10 +102,18 @@ REPORT = {
 }
 
 
+def report_jobs(classes: int) -> list[PlannedJob]:
+    """The report's run as Snakemake lists it, without asking Snakemake."""
+    switch = {"network": "switch", "seed": "0"}
+    jobs = [PlannedJob("prepare_data", {}), PlannedJob("train_network", switch, (0,)), PlannedJob("export_probabilities", switch, (1,))]
+    jobs += [PlannedJob("train_expert", switch | {"dataset_threshold": "0.17", "c": str(c)}, (0, 1, 2)) for c in range(classes)]
+    return [*jobs, PlannedJob("evaluate_mnn", switch, tuple(range(2, 3 + classes)))]
+
+
 def test_the_reports_example() -> None:
     """1,000 classes, 10 % of the iterations to specialise: 2:59 min on 128,000 GPUs."""
     times = Times({"switch": RESNET50_SECONDS}, expert=RESNET50_SECONDS / 10)
-    jobs = run_jobs(read_section(Config, REPORT), 1000, times, devices_per_job=128)
+    jobs = run_jobs(report_jobs(1000), times, 1, 1000, devices_per_job=128)
     plan = schedule(jobs, 128_000)
     assert plan.makespan == pytest.approx(1.1 * RESNET50_SECONDS)
     assert clock(plan.makespan) == "0:02:59"
@@ -184,11 +194,50 @@ def test_the_graph_has_the_jobs_of_the_workflow(tmp_path: Path, changes: dict) -
         counts[name] = counts.get(name, 0) + int(count)
     for virtual in ("all", "total"):
         counts.pop(virtual)
-    run = read_section(Config, config)
+    jobs = run_jobs(read_dag(dag(tmp_path / "config.yaml", ROOT / "Snakefile")), Times({"switch": 8, "wide": 1}, expert=2), 5, 10)
     planned: dict[str, int] = {}
-    for job in run_jobs(run, 10, Times(dict.fromkeys(run.networks, 1.0))):
+    for job in jobs:
         planned[job.name] = planned.get(job.name, 0) + 1
     assert planned == counts
+    names = [{jobs[parent].name for parent in job.parents} for job in jobs]
+    for job, parents in zip(jobs, names, strict=True):
+        if job.name == "evaluate_mnn":
+            assert parents == {"export_probabilities", "train_expert"}
+        if job.name == "draw_figure":
+            assert parents == {"collect_mnn"}
+        if job.name == "train_expert":
+            assert job.seconds == 5 * 2
+        if job.name == "train_fold":
+            assert job.seconds == pytest.approx(8 * 2 / 3)
+    assert {job.devices for job in jobs if job.name in ("train_network", "train_expert", "export_probabilities")} == {1}
+    assert {job.devices for job in jobs if job.name in ("prepare_data", "evaluate_mnn", "collect_mnn", "draw_figure")} == {0}
+
+
+def test_a_cascade_is_planned_too() -> None:
+    jobs = run_jobs(read_dag(dag(ROOT / "presets/cascade-demo.yaml", ROOT / "Snakefile")), Times({"resnet": 3}))
+    counts = Counter(job.name for job in jobs)
+    assert counts["train_network"] == counts["export_probabilities"] == 4
+    assert counts["search_cascade"] == counts["run_cascade"] == counts["collect_cascade"] == 1
+    assert sorted(job.seconds for job in jobs if job.name == "train_network") == [0, 0, 0, 3]
+
+
+def test_another_text_than_snakemakes_graph_is_one_line() -> None:
+    with pytest.raises(MetannError, match="no graph of jobs"):
+        read_dag("nothing\n")
+
+
+def test_jobs_come_after_those_they_wait_for() -> None:
+    text = """digraph snakemake_dag {
+	0[label = "all", color = "0"];
+	1[label = "train_expert_5\\ndataset_threshold: 0.05", color = "0"];
+	2[label = "train_network\\nnetwork: switch\\nseed: 3", color = "0"];
+	1 -> 0
+	2 -> 1
+}"""
+    assert read_dag(text) == [
+        PlannedJob("train_network", {"network": "switch", "seed": "3"}),
+        PlannedJob("train_expert", {"network": "switch", "seed": "3", "c": "5", "dataset_threshold": "0.05"}, (0,)),
+    ]
 
 
 def write_run(folder: Path) -> Config:
@@ -219,21 +268,22 @@ def write_run(folder: Path) -> Config:
 
 def test_times_are_read_and_scaled_to_the_epochs(tmp_path: Path) -> None:
     run = write_run(tmp_path)
-    times, missing = measured_times(tmp_path, run)
+    rules = ["train_network", "train_expert", "prepare_data", "evaluate_mnn", "collect_mnn"]
+    times, missing = measured_times(tmp_path, run, rules)
     assert times.network == {"switch": 3 + 2 * 3.5, "wide": 10}
     assert times.export == {"switch": 2, "wide": 2}
     assert (times.expert_of["0.05", 0], times.expert_of["0.20", 3]) == (1.5, 0)
     assert times.expert == pytest.approx(0.9 * 1.5)
     assert times.expert_start == pytest.approx(((11 - 4 * 1.5) + (11 - 5 * 1.5)) / 2)
-    assert (times.prepare, missing) == (1, ["collect", "evaluate"])
+    assert (times.rules, missing) == ({"prepare_data": 1}, ["collect_mnn", "evaluate_mnn"])
     longer = run.model_copy(update={"training": run.training.model_copy(update={"epochs": 20})})
-    assert measured_times(tmp_path, longer)[0].network["switch"] == 3 + 20 * 3.5
+    assert measured_times(tmp_path, longer, rules)[0].network["switch"] == 3 + 20 * 3.5
 
 
 def test_a_plan_from_a_run(tmp_path: Path) -> None:
     write_run(tmp_path / "results/digits")
     text = metann("plan", "--config", ROOT / "presets/digits.yaml", "--devices", 1, 4, "--interruptions", 0.1, cwd=tmp_path).stdout
-    assert "not measured there, taken as 0 s: collect, evaluate" in text
+    assert "not measured there, taken as 0 s: collect_mnn, collect_run, draw_figure, evaluate_mnn" in text
     assert "4 of them expert jobs" in text
     assert "95 % of runs" in text
 

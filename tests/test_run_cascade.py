@@ -1,6 +1,11 @@
 """Stages run_cascade and replay_memory on real (small) networks and images: what runs, what it says, and what it agrees with."""
 
 import json
+import math
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,13 +13,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import torch
+from conftest import metann
 
 from metann.cascade.memory import Memory
-from metann.cascade.model import Cascade, Stage
+from metann.cascade.model import Cascade
 from metann.cascade.rule import decide
 from metann.cascade.workload import build_workload
-from metann.config.cascade import MemorySection, WorkloadSection
+from metann.config.cascade import CascadeRule, CascadeRun, MemorySection, WorkloadSection
 from metann.config.data import DataSection
 from metann.config.network import NetworkSection
 from metann.config.run import TrainingSection
@@ -31,6 +36,7 @@ from metann.stages.run_cascade import run_cascade
 from metann.stages.train_network import train_network
 from metann.tables.frames import read_frame
 from metann.tables.probabilities import read_probabilities
+from metann.weights.single import SingleNetwork
 
 NAMES = ("small", "middle", "large")
 
@@ -54,7 +60,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
 def ran(run: SimpleNamespace, output: Path, **changes: Any) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Record and report of a run on the CPU."""
     settings = {"networks": run.weights[:2], "thresholds": [0.9], "data": run.data, "device": "cpu", "probabilities": run.tables}
-    run_cascade(**(settings | {"output": output} | changes))
+    settings |= {"output": output} | changes
+    parts = {"rule": CascadeRule, "options": CascadeRun}
+    for name, section in parts.items():
+        given = {key: settings.pop(key) for key in section.model_fields if key in settings}
+        settings[name] = section(**{key: value for key, value in given.items() if value is not None})
+    run_cascade(**settings)
     return read_frame(output / "record.parquet", "cascade_record"), read_json(output / "report.json")
 
 
@@ -90,20 +101,20 @@ def test_agrees_with_the_tables_at_every_batch_size(
 def test_the_second_network_is_truly_skipped(run) -> None:
     """Count the images that really go through each network."""
     info = read_prepared(run.data)
-    stages = [Stage.load(path, torch.device("cpu"), info.info.class_names) for path in run.weights]
+    members = [SingleNetwork.read(path) for path in run.weights]
     seen = [0, 0, 0]
-    for number, stage in enumerate(stages):
+    for number, member in enumerate(members):
 
         def count(_module: Any, inputs: Any, number: int = number) -> None:
             seen[number] += len(inputs[0])
 
-        stage.module.register_forward_pre_hook(count)
+        member.module.register_forward_pre_hook(count)
     images = info.images_NCHW[:90]
-    answers = Cascade(stages, [0.9, 0.8], "difference", True).answer(images)
+    answers = Cascade(members, [0.9, 0.8], "difference", True).decide(images)
     assert seen == [int((answers.asked_N > number).sum()) for number in range(3)]
     assert 90 > seen[1] > seen[2] > 0
     seen[:] = [0, 0, 0]
-    never = Cascade(stages[:2], [0.0], "difference").answer(images)
+    never = Cascade(members[:2], [0.0], "difference").decide(images)
     assert seen == [90, 0, 0]
     assert (never.answered_N == 0).all()
 
@@ -202,10 +213,65 @@ def test_when_done(run, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> No
     ran(run, tmp_path, limit=3, when_done='echo "$METANN_STATUS $METANN_REPORT" > "$(dirname "$METANN_REPORT")/said"')
     assert (tmp_path / "said").read_text().split() == ["done", str(tmp_path / "report.md")]
     with pytest.raises(MetannError):
-        ran(run, tmp_path / "x", limit=0, when_done=f'echo "$METANN_STATUS" > "{tmp_path}/said"')
-    assert (tmp_path / "said").read_text().strip() == "failed"
+        ran(run, tmp_path, limit=0, when_done=f'echo "$METANN_STATUS:$METANN_REPORT" > "{tmp_path}/said"')
+    assert (tmp_path / "said").read_text().strip() == "failed:", "not the report of the run before"
     ran(run, tmp_path, limit=3, when_done="exit 3")
     assert "ended with 3" in capfd.readouterr().out
+
+
+OUTPUTS = ("record.parquet", "report.json", "report.md")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_run_that_is_ended_says_so_and_leaves_the_older_one(run, tmp_path: Path, number: int) -> None:
+    ran(run, tmp_path, limit=3)
+    before = {name: (tmp_path / name).read_bytes() for name in OUTPUTS}
+    command = [sys.executable, "-m", "metann", "run-cascade", "--networks", *run.weights[:2], "--thresholds", 0.9, "--data", run.data]
+    command += ["--output", tmp_path, "--device=cpu", "--workload.duplicates=12"]
+    command += ["--when-done", f'echo "$METANN_STATUS:$METANN_REPORT" > {tmp_path}/said']
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, start_new_session=True)
+    while "images" not in (tmp_path / "log").read_text():  # it answers the stream
+        assert process.poll() is None, (tmp_path / "log").read_text()
+        time.sleep(0.1)
+    process.send_signal(number)
+    assert process.wait(60) == 128 + number
+    assert (tmp_path / "said").read_text() == "failed:\n"
+    assert {name: (tmp_path / name).read_bytes() for name in OUTPUTS} == before
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_outputs_come_together_or_not_at_all(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("metann.cascade.record.page", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        ran(run, tmp_path, limit=3)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("threshold", [math.nan, math.inf, -math.inf])
+def test_a_threshold_that_is_no_number_is_refused_before_anything_runs(run, tmp_path: Path, threshold: float) -> None:
+    done = metann(
+        "run-cascade", "--networks", "none", f"--thresholds={threshold}", "--data=none", "--output", tmp_path / "out", check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr == f"metann: error: thresholds.0 = '{threshold}': input should be a finite number\n"
+    (tmp_path / "cascade.json").write_text(json.dumps({"networks": ["small", "large"], "thresholds": [threshold]}))
+    with pytest.raises(MetannError, match=r"cascade\.json\.thresholds\.0 = .*: input should be a finite number"):
+        ran(run, tmp_path / "out", data=tmp_path / "none", cascade=tmp_path / "cascade.json", thresholds=None)
+    assert not (tmp_path / "out").exists()
+
+
+def test_options_are_refused_in_the_words_of_their_flags(tmp_path: Path) -> None:
+    for flag, text in [
+        ("--batch-size=0", "batch_size = '0': input should be greater than or equal to 1"),
+        ("--score=margn", "score: unknown score function 'margn'; known: difference, entropy, max_probability, oracle; add one in"),
+        ("--memory.key=dash", "memory.key: unknown memory key 'dash'; known: dhash, invariants, none; add one in"),
+    ]:
+        done = metann("run-cascade", "--networks", "none", "--data=none", "--output", tmp_path / "out", flag, check=False)
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"metann: error: {text}")
+        assert done.stderr.count("\n") == 1
 
 
 def test_progress_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,8 +292,7 @@ def test_bad_input_is_one_line(run, tmp_path: Path) -> None:
         assert "\n" not in str(error.value)
 
     fails("2 networks need 1 thresholds, 0 were given", thresholds=None)
-    fails("unknown score function 'margn'", score="margn", limit=2)
-    fails("batch size 0", batch_size=0)
+    fails("limit 0", limit=0)
     fails("no weights file", networks=[tmp_path / "none.safetensors"], thresholds=None)
     write_json(tmp_path / "cascade.json", {"networks": ["tiny", "small"], "thresholds": [0.7]})
     fails("needs the weights of 'tiny'; --networks has: small, middle", cascade=tmp_path / "cascade.json", thresholds=None)

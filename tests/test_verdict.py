@@ -130,7 +130,7 @@ def test_a_choice_against_chance() -> None:
     assert verdict_of_chance(0.01, 0.005, 0.015).word == "gain"
     assert verdict_of_chance(0.01, 0.005, 0.015).p == pytest.approx(8.85e-5, rel=1e-2)  # 3.92 standard errors
     assert verdict_of_chance(0.01, 0.0, 0.02).p == pytest.approx(0.05)
-    assert verdict_of_chance(-1e-17, -1e-17, -1e-17).word == "no evidence"
+    assert verdict_of_chance(-1e-14, -1e-14, -1e-14).word == "no evidence"  # rounding
     many = verdict_of_chance([0.01, 0.011], [0.005, 0.006], [0.015, 0.016])
     assert (many.word, many.seeds) == ("gain", 2)
     assert verdict_of_chance([0.01, 0.011], [-0.05, -0.05], [0.07, 0.072]).word == "no evidence"

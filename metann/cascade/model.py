@@ -1,73 +1,42 @@
 """A cascade that really runs: a network that is not asked does no work. The one module here that uses torch.
 
-Shapes: N images of a batch, C channels, H x W pixels, K classes, S stages. Probabilities are rounded as the tables round them
-and judged by the same rule (`metann.cascade.rule`), so that an answer here is the answer in the tables.
+Shapes: N images of a batch, C channels, H x W pixels, K classes, S members (the networks in the order in which they are asked).
+Probabilities are rounded as the tables round them and judged by the same rule (`metann.cascade.rule`), so that an answer here is
+the answer in the tables.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor
 
 from metann.cascade.memory import Memory, key_function
 from metann.cascade.rowwise import first_argmax
-from metann.cascade.rule import asks_next, next_wins, score_of
-from metann.compute.inference import infer
-from metann.compute.normalise import Normalisation
-from metann.cost.macs import count_macs
-from metann.errors import MetannError
-from metann.weights.files import load_weights
+from metann.cascade.rule import asks_next, check_thresholds, next_wins, score_of
+from metann.cascade.run_folder import in_order, read_packed, read_run, write_packed
+from metann.compute.answer import Answer, answer_of, pixels
+from metann.config.cascade import CascadeRule, MemorySection
+from metann.weights.files import check_header
+from metann.weights.single import SingleNetwork
+
+_COMMON = ("class_names", "channels", "image_size")  # what members must agree on
 
 
 @dataclass(frozen=True, eq=False)
-class Stage:
-    """One network of a cascade.
-
-    Attributes:
-        name: as configured.
-        module: in eval mode, on the device that it runs on.
-        normalisation: of the pixels, as in its training.
-        macs: multiply-accumulates per image.
-        header: of its weights file.
-    """
-
-    name: str
-    module: nn.Module
-    normalisation: Normalisation
-    macs: int
-    header: dict
-
-    @classmethod
-    def load(cls, path: Path, device: torch.device, class_names: Sequence[str]) -> "Stage":
-        """Read a weights file.
-
-        Raises:
-            MetannError: missing, broken, or of other classes.
-        """
-        module, header = load_weights(path, expect={"class_names": list(class_names)})
-        macs = count_macs(module, header["channels"], header["image_size"])
-        return cls(
-            str(header.get("network") or path.stem),
-            module.to(device),
-            Normalisation(tuple(header["mean"]), tuple(header["std"])),
-            macs,
-            header,
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class Answers:
-    """What a cascade says of a batch, and who said it.
+class Decided:
+    """What a cascade decides on a batch, and who it was.
 
     Attributes:
         prediction_N: int64, the class that is answered.
         hit_N: bool, answered from memory.
         asked_N: int64 in 0..S, networks that ran on the image; 0 on a hit.
-        answered_N: int64, stage whose answer it is; -1 on a hit.
+        answered_N: int64, member whose answer it is; -1 on a hit.
         score_NS: float64, score of every network that ran; NaN where it did not.
+        p_NK: float32, probabilities of the member whose answer it is; NaN on a hit, of which the memory keeps the class alone.
     """
 
     prediction_N: np.ndarray
@@ -75,6 +44,7 @@ class Answers:
     asked_N: np.ndarray
     answered_N: np.ndarray
     score_NS: np.ndarray
+    p_NK: np.ndarray
 
 
 class Cascade:
@@ -82,7 +52,7 @@ class Cascade:
 
     def __init__(
         self,
-        stages: Sequence[Stage],
+        members: Sequence[SingleNetwork],
         thresholds: Sequence[float] = (),
         score: str = "difference",
         postcheck: bool = False,
@@ -92,7 +62,7 @@ class Cascade:
         """Put loaded networks together.
 
         Args:
-            stages: in the order in which they are asked; one alone is a plain network.
+            members: in the order in which they are asked; one alone is a plain network.
             thresholds: one fewer.
             score: name of a score function.
             postcheck: keep the more confident answer.
@@ -100,16 +70,105 @@ class Cascade:
             key: kind of memory key.
 
         Raises:
-            MetannError: a wrong number of thresholds, or an unknown score function or key.
+            MetannError: a wrong number of thresholds, one that is not finite, networks for other classes or images than the first,
+                or an unknown key.
         """
-        if len(thresholds) != len(stages) - 1:
-            raise MetannError(f"{len(stages)} networks need {len(stages) - 1} thresholds, {len(thresholds)} were given")
-        self.stages, self.thresholds, self.score, self.postcheck = list(stages), list(thresholds), score, postcheck
+        check_thresholds(thresholds, len(members))
+        self.members, self.thresholds, self.score, self.postcheck = list(members), list(thresholds), score, postcheck
+        first = members[0].header
+        for member in members[1:]:
+            check_header(f"network {member.name}", member.header, {key: first.get(key) for key in _COMMON})
+        self.header: dict[str, Any] = {key: first[key] for key in (*_COMMON, "dataset", "digest") if key in first}
         self.memory = memory
         self.key: Callable[[np.ndarray], np.ndarray] | None = key_function(key) if memory is not None and key else None
 
-    def answer(self, images_NCHW: np.ndarray, sources_N: Sequence[int] | None = None, labels_N: np.ndarray | None = None) -> Answers:
-        """Classify a batch.
+    @classmethod
+    def of(
+        cls, weights: Sequence[Path], rule: CascadeRule, class_names: Sequence[str] | None = None, memory: MemorySection | None = None
+    ) -> "Cascade":
+        """Put weight files together; on the CPU.
+
+        Args:
+            weights: in the order in which they are asked. Where the rule is a `ChainSection` those that it names are taken, in its order.
+            rule: thresholds, score function and post-check.
+            class_names: which the networks must have been trained for; None is those of the first.
+            memory: what is put before them; None is no memory.
+
+        Raises:
+            MetannError: a network that is missing, broken or of other classes, or a rule that does not fit.
+        """
+        weights = in_order(weights, rule)
+        check_thresholds(rule.thresholds, len(weights))
+        expect = {} if class_names is None else {"class_names": list(class_names)}
+        members = [SingleNetwork.read(path, expect) for path in weights]
+        if memory is None or memory.key == "none":
+            return cls(members, rule.thresholds, rule.score, rule.postcheck)
+        return cls(members, rule.thresholds, rule.score, rule.postcheck, Memory(memory.capacity), memory.key)
+
+    @classmethod
+    def load(cls, path: Path | str, *, seed: int | None = None) -> "Cascade":
+        """Read the cascade that a run chose on its validation images, or a packed file; on the CPU, without a memory.
+
+        Args:
+            path: folder of a run, such as results/cascade-demo, or a file of `save` (`metann pack`).
+            seed: of a run; None is its first.
+
+        Raises:
+            MetannError: nothing there, files that are broken or do not belong together, or a seed that the run does not have.
+        """
+        path = Path(path)
+        members, rule, origin = read_run(path, seed) if path.is_dir() else read_packed(path, seed)
+        cascade = cls(members, rule.thresholds, rule.score, rule.postcheck)
+        cascade.header |= {"origin": origin} if origin else {}
+        return cascade
+
+    def save(self, path: Path | str) -> None:
+        """Write networks and rule into one safetensors file, whole or not at all. What a memory holds is not written."""
+        rule = CascadeRule(thresholds=self.thresholds, score=self.score, postcheck=self.postcheck)
+        write_packed(Path(path), self.members, rule, self.header.get("origin"))
+
+    @property
+    def class_names(self) -> list[str]:
+        """K names, in label order."""
+        return self.members[0].class_names
+
+    @property
+    def described(self) -> str:
+        """What it is, in two lines."""
+        origin = self.header.get("origin", {})
+        of = f" of {origin['run']}, seed {origin['seed']}" if origin else ""
+        names = " > ".join(member.name for member in self.members)
+        return f"{names}{of}, {self.header.get('dataset', 'unknown dataset')},\n{self.rule_text}"
+
+    @property
+    def rule_text(self) -> str:
+        """The rule, as `difference, threshold 0.7, with post-check`."""
+        if not self.thresholds:
+            return "a single network"
+        thresholds = ", ".join(f"{threshold:.6g}" for threshold in self.thresholds)
+        return f"{self.score}, threshold {thresholds}, {'with' if self.postcheck else 'without'} post-check"
+
+    def to(self, device: torch.device | str) -> "Cascade":
+        """Move its networks to a device."""
+        for member in self.members:
+            member.to(device)
+        return self
+
+    def answer(self, images_NCHW: Tensor | np.ndarray) -> Answer:
+        """Classify a batch, without the memory: probabilities of the network whose answer counts.
+
+        Args:
+            images_NCHW: uint8 pixels, as in images.npy, of the header's channels and image size.
+
+        Raises:
+            MetannError: images of another type or shape, or a score function that needs labels (the oracle).
+        """
+        decided = self._ask(pixels(images_NCHW, self.header["channels"], self.header["image_size"]), None)
+        ran_NS = decided.asked_N[:, None] > np.arange(len(self.members))
+        return answer_of(decided.p_NK, ran_NS, [member.macs for member in self.members], [member.name for member in self.members])
+
+    def decide(self, images_NCHW: np.ndarray, sources_N: Sequence[int] | None = None, labels_N: np.ndarray | None = None) -> Decided:
+        """Classify a batch of a stream, from memory where it can be.
 
         Args:
             images_NCHW: uint8 pixels.
@@ -118,46 +177,45 @@ class Cascade:
         """
         n = len(images_NCHW)
         if self.key is None:
-            return self._ask(images_NCHW, labels_N)
+            return self._ask(self._pixels(images_NCHW), labels_N)
         keys_N = self.key(np.moveaxis(images_NCHW, 1, -1))
         sources = list(range(n)) if sources_N is None else [int(source) for source in sources_N]
         found = [self.memory.look_up(key, source) for key, source in zip(keys_N.tolist(), sources, strict=True)]
         hit_N = np.array([hit for _, hit in found], bool)
         new = np.flatnonzero(~hit_N)
         asked_N, answered_N = np.zeros(n, np.int64), np.full(n, -1)
-        score_NS = np.full((n, len(self.stages)), np.nan)
+        score_NS, p_NK = np.full((n, len(self.members)), np.nan), np.full((n, len(self.class_names)), np.nan, np.float32)
         if len(new):
-            answers = self._ask(images_NCHW[new], None if labels_N is None else labels_N[new])
-            asked_N[new], answered_N[new], score_NS[new] = answers.asked_N, answers.answered_N, answers.score_NS
-            for position, prediction in zip(new, answers.prediction_N.tolist(), strict=True):
+            decided = self._ask(self._pixels(images_NCHW[new]), None if labels_N is None else labels_N[new])
+            asked_N[new], answered_N[new], score_NS[new], p_NK[new] = decided.asked_N, decided.answered_N, decided.score_NS, decided.p_NK
+            for position, prediction in zip(new, decided.prediction_N.tolist(), strict=True):
                 found[position][0].answer = prediction
-        return Answers(np.array([entry.answer for entry, _ in found], np.int64), hit_N, asked_N, answered_N, score_NS)
+        return Decided(np.array([entry.answer for entry, _ in found], np.int64), hit_N, asked_N, answered_N, score_NS, p_NK)
 
-    def _ask(self, images_NCHW: np.ndarray, labels_N: np.ndarray | None) -> Answers:
+    def _pixels(self, images_NCHW: np.ndarray) -> Tensor:
+        return pixels(images_NCHW, self.header["channels"], self.header["image_size"])
+
+    def _ask(self, images_NCHW: Tensor, labels_N: np.ndarray | None) -> Decided:
         n = len(images_NCHW)
         prediction_N, answered_N, asked_N = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
-        sure_N, score_NS = np.zeros(n), np.full((n, len(self.stages)), np.nan)
+        sure_N, score_NS = np.zeros(n), np.full((n, len(self.members)), np.nan)
+        answer_NK = np.zeros((n, len(self.class_names)), np.float32)
         rows = np.arange(n)
-        for number, stage in enumerate(self.stages):
-            p_NK = self._probabilities(stage, images_NCHW if len(rows) == n else images_NCHW[rows])
+        for number, member in enumerate(self.members):
+            p_NK = member.probabilities(images_NCHW if len(rows) == n else images_NCHW[torch.from_numpy(rows).to(images_NCHW.device)])
             score_N = score_of(self.score, p_NK, None if labels_N is None else labels_N[rows])
-            won_N = next_wins(self.score, sure_N[rows], score_N, self.postcheck) if number else np.ones(n, bool)
+            won_N = next_wins(self.score, sure_N[rows], score_N, self.postcheck) if number else np.ones(len(rows), bool)
             won = rows[won_N]
             prediction_N[won], sure_N[won], answered_N[won] = first_argmax(p_NK)[won_N], score_N[won_N], number
-            score_NS[rows, number] = score_N
+            answer_NK[won], score_NS[rows, number] = p_NK[won_N], score_N
             asked_N[rows] += 1
             if number < len(self.thresholds):
                 rows = rows[asks_next(self.score, sure_N[rows], self.thresholds[number])]
             if not len(rows):
                 break
-        return Answers(prediction_N, np.zeros(n, bool), asked_N, answered_N, score_NS)
-
-    def _probabilities(self, stage: Stage, images_NCHW: np.ndarray) -> np.ndarray:
-        # torch warns of arrays that it could not write to, such as a memory-mapped file
-        logits_NK = infer(stage.module, torch.from_numpy(np.require(images_NCHW, requirements="CW")), stage.normalisation)
-        return logits_NK.double().softmax(dim=1).float().numpy()
+        return Decided(prediction_N, np.zeros(n, bool), asked_N, answered_N, score_NS, answer_NK)
 
     def warm_up(self, images_NCHW: np.ndarray) -> None:
         """Run every network once on a batch, outside the memory: the first call of a network is slow and is not to be timed."""
-        for stage in self.stages:
-            self._probabilities(stage, images_NCHW)
+        for member in self.members:
+            member.probabilities(self._pixels(images_NCHW))

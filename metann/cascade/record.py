@@ -31,7 +31,7 @@ def measure(
         batch_size: images answered at once; the latency of an image is that of its batch.
     """
     n = len(record["label"])
-    calls = [int((record["networks_run"] > stage).sum()) for stage in range(len(macs))]
+    calls = [int((record["networks_run"] > number).sum()) for number in range(len(macs))]
     latency_ms = record["latency_ms"]
     _, first = np.unique(record["batch"], return_index=True)
     seconds = float(latency_ms[first].sum()) / 1000
@@ -54,23 +54,17 @@ def measure(
 
 def describe(chain: "Cascade", work: Workload, split: str, device: str, seed: int) -> dict[str, Any]:
     """What was run, in words and numbers: a loaded cascade after it answered the stream `work`."""
-    names = [stage.name for stage in chain.stages]
+    names = [member.name for member in chain.members]
     facts = {"networks": names, "thresholds": chain.thresholds, "score": chain.score, "postcheck": chain.postcheck}
-    facts |= {"macs": [stage.macs for stage in chain.stages], "split": split, "device": device, "seed": seed}
+    facts |= {"macs": [member.macs for member in chain.members], "split": split, "device": device, "seed": seed}
     duplicates, turns = int(work.duplicate_M.sum()), int((work.turn_M > 0).sum())
-    thresholds = ", ".join(f"{threshold:.6g}" for threshold in chain.thresholds)
-    rule = (
-        f"{chain.score}, threshold {thresholds}, {'with' if chain.postcheck else 'without'} post-check"
-        if thresholds
-        else "a single network"
-    )
     memory = chain.memory
     said = "none"
     if memory is not None:
         share = 100 * memory.hits / max(memory.hits + memory.misses, 1)
         said = f"{memory.hits:,} hits ({share:.2f} %), {memory.misses:,} misses, {memory.false_hits:,} false hits"
         facts["memory"] = {"hits": memory.hits, "misses": memory.misses, "false_hits": memory.false_hits, "capacity": memory.capacity}
-    return facts | {"rule": rule, "memory_text": said, "stream": f"{split}; {duplicates:,} duplicates, {turns:,} of them turned"}
+    return facts | {"rule": chain.rule_text, "memory_text": said, "stream": f"{split}; {duplicates:,} duplicates, {turns:,} of them turned"}
 
 
 def compare(record: Mapping[str, np.ndarray], decisions: Decisions | None) -> dict[str, Any]:

@@ -101,8 +101,7 @@ def decide(
         MetannError: unequal tables, a wrong number of thresholds, unknown score function, or missing labels.
     """
     check_tables(probabilities, labels_N)
-    if len(thresholds) != len(probabilities) - 1:
-        raise MetannError(f"{len(probabilities)} networks need {len(probabilities) - 1} thresholds, {len(thresholds)} were given")
+    check_count(thresholds, len(probabilities))
     n = len(probabilities[0])
     prediction_N = first_argmax(probabilities[0])
     score_N = score_of(score, probabilities[0], labels_N)
@@ -117,6 +116,20 @@ def decide(
         score_N = np.where(taken_N, next_N, score_N)
         answered_N = np.where(taken_N, stage, answered_N)
     return Decisions(prediction_N, answered_N, asked_N, score_N)
+
+
+def check_count(thresholds: Sequence[float], networks: int) -> None:
+    """Raise a MetannError unless there is one threshold after each network but the last."""
+    if len(thresholds) != networks - 1:
+        raise MetannError(f"{networks} networks need {networks - 1} thresholds, {len(thresholds)} were given")
+
+
+def check_thresholds(thresholds: Sequence[float], networks: int) -> None:
+    """`check_count`, and each a finite number: NaN would never ask the next network, and without a word."""
+    check_count(thresholds, networks)
+    for threshold in thresholds:
+        if not np.isfinite(threshold):
+            raise MetannError(f"threshold {threshold} is not a finite number; give one in the range of the score function")
 
 
 def check_tables(probabilities: Sequence[np.ndarray], labels_N: np.ndarray | None = None) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, FiniteFloat, field_validator, model_validator
 
 from metann import registry
 from metann.config.figures import figures_of
@@ -50,21 +50,30 @@ class WorkloadSection(Section):
     """Of duplicates, turns and order."""
 
 
-class ChainSection(Section):
-    """A cascade of more than two networks."""
+class CascadeRule(Section):
+    """Which network answers."""
 
-    networks: Annotated[tuple[str, ...], Field(min_length=2)]
-    """In the order in which they are asked."""
-    thresholds: tuple[float, ...] = ()
-    """One after each network but the last; empty: searched on validation, stage by stage."""
+    thresholds: tuple[FiniteFloat, ...] = ()
+    """One after each network but the last; an image less sure than it goes on to the next network."""
     score: str = "difference"
     """A function of metann/cascade/score_functions.py."""
     postcheck: bool = False
     """Keep the more confident answer."""
 
+    @field_validator("score")
+    @classmethod
+    def _known(cls, score: str) -> str:
+        return _known_scores((score,))[0]
+
+
+class ChainSection(CascadeRule):
+    """A cascade of more than two networks; without thresholds they are searched on validation, stage by stage."""
+
+    networks: Annotated[tuple[str, ...], Field(min_length=2)]
+    """In the order in which they are asked."""
+
     @model_validator(mode="after")
     def _consistent(self) -> "ChainSection":
-        _known_scores((self.score,))
         if self.thresholds and len(self.thresholds) != len(self.networks) - 1:
             raise MetannError(f"{len(self.networks)} networks need {len(self.networks) - 1} thresholds, {len(self.thresholds)} were given")
         return self
@@ -128,15 +137,20 @@ class CascadeChoice(Section):
     """The best accuracy; an accuracy of `target` at least cost; or the best accuracy for `budget`."""
 
 
-class CascadeSection(CascadeSearch, CascadeChoice):
+class CascadeRun(Section):
+    """How a cascade is run."""
+
+    memory: MemorySection = MemorySection()
+    workload: WorkloadSection = WorkloadSection()
+    batch_size: Positive = 1
+    """Images that are answered at once."""
+
+
+class CascadeSection(CascadeSearch, CascadeChoice, CascadeRun):
     """Cascades of two networks: which pairs, how they are judged, and what is run."""
 
     networks: tuple[str, ...] = ()
     """Names of `networks`; empty: all of them."""
-    memory: MemorySection = MemorySection()
-    workload: WorkloadSection = WorkloadSection()
-    batch_size: Positive = 1
-    """Images that the chosen cascade answers at once when it is run."""
     figures: Annotated[tuple[str, ...], figures_of("cascade")] = (
         "cascade_thresholds",
         "cascade_cost",

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from metann.compute.answer import Answer, answer_of, pixels
 from metann.compute.inference import CPU_BATCH, in_pieces
 from metann.compute.normalise import normalise
 from metann.compute.process import exact_arithmetic
@@ -34,8 +35,8 @@ KIND = "meta neural network"
 _KEPT = ("architecture", "settings", "num_classes", "channels", "image_size", "class_names", "mean", "std", "bits", "dataset", "digest")
 
 
-class Answer(NamedTuple):
-    """What the meta neural network says of a batch.
+class Combined(NamedTuple):
+    """What the module returns for a batch, as tensors.
 
     Attributes:
         p_NK: (N, K) float64 probabilities; the prediction is their argmax.
@@ -85,11 +86,20 @@ class MetaNeuralNetwork(nn.Module):
         """K names, in label order."""
         return list(self.header["class_names"])
 
+    @property
+    def described(self) -> str:
+        """What it is, in two lines."""
+        origin, header = self.header["origin"], self.header
+        return (
+            f"switch and {len(self.experts)} experts of {origin['run']}, {header['architecture']}, {header['dataset']},\n"
+            f"seed {origin['seed']}, dataset threshold {origin['dataset_threshold']}, {self.rule.switch_function}, {self.rule.combine}"
+        )
+
     def train(self, mode: bool = True) -> "MetaNeuralNetwork":  # noqa: ARG002
         """Stay in eval mode."""
         return super().train(False)
 
-    def forward(self, images_NCHW: Tensor) -> Answer:
+    def forward(self, images_NCHW: Tensor) -> Combined:
         """Classify a batch; an expert runs once, on the images that ask it, and on no other.
 
         Args:
@@ -109,7 +119,22 @@ class MetaNeuralNetwork(nn.Module):
             pixels_NCHW = normalise(images_NCHW.to(device), self._mean, self._std)
             alone = len(images_NCHW) == 1 and self.rule.switch_temperature is None
             p_NK, active_NK, macs_N = self._one(pixels_NCHW) if alone else self._many(pixels_NCHW)
-        return Answer(torch.from_numpy(p_NK), torch.from_numpy(active_NK), torch.from_numpy(macs_N))
+        return Combined(torch.from_numpy(p_NK), torch.from_numpy(active_NK), torch.from_numpy(macs_N))
+
+    def answer(self, images_NCHW: Tensor | np.ndarray) -> Answer:
+        """Classify a batch: the switch and every trained expert that is asked run.
+
+        Args:
+            images_NCHW: uint8 pixels, as in images.npy, of the header's channels and image size.
+
+        Raises:
+            MetannError: images of another type or shape.
+        """
+        p_NK, active_NK, _ = (part.numpy() for part in self(pixels(images_NCHW, *self._shape[:2])))
+        trained_K = self._macs_K > 0
+        ran_NP = np.concatenate([np.ones((len(p_NK), 1), bool), active_NK & trained_K], axis=1)
+        parts = ("switch", *(f"expert {name}" for name in self.class_names))
+        return answer_of(p_NK, ran_NP, [self.macs, *self._macs_K], parts, active_NK=active_NK)
 
     def _one(self, pixels_1CHW: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """One image, in plain floats: beside a small network the calls of array libraries would take longer than the network."""
@@ -196,7 +221,7 @@ class MetaNeuralNetwork(nn.Module):
         if path.is_dir():
             parts, rule, header = read_run(path, seed, dataset_threshold, switch_function)
             return cls(parts[0], parts[1:], rule, header)
-        header = read_header(path)
+        header = read_header(path, ())
         if header.get("kind") != KIND:
             raise MetannError(f"{path} is not a packed meta neural network; make one with: metann pack RUN --output model.safetensors")
         if seed is not None or dataset_threshold is not None:

@@ -6,10 +6,14 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
+from metann import layout
 from metann.config.run import Config
 from metann.errors import MetannError, one_of
 from metann.plan.graph import Times
 from metann.training.history import read_history
+
+_OF_THEIR_OWN = ("train_network", "train_fold", "export_probabilities", "export_out_of_fold", "train_expert")
+"""Rules whose times depend on the network, or on the classes that a job trains."""
 
 
 def _benchmarks(paths: Iterable[Path]) -> list[tuple[Path, float]]:
@@ -33,38 +37,43 @@ def _epochs(path: Path) -> list[float]:
 
 
 def measured_times(
-    folder: Path, planned: Config, network_seconds: float | None = None, expert_seconds: float | None = None
+    folder: Path, planned: Config, rules: Iterable[str], network_seconds: float | None = None, expert_seconds: float | None = None
 ) -> tuple[Times, list[str]]:
     """What a run's files say, scaled to the epochs of `planned`; means over seeds.
 
+    Args:
+        folder: of the measured run.
+        planned: the configuration to plan for.
+        rules: names of the rules whose jobs are planned.
+        network_seconds, expert_seconds: instead of measured ones.
+
     Returns:
-        the times, and the names of the jobs that were not measured.
+        the times, and the names of the rules that were not measured.
 
     Raises:
         MetannError: no such run, or a network of `planned` that it did not train.
     """
     if not folder.is_dir():
         raise MetannError(f"no run {folder} to take times from; run the workflow, or give --run, or --network-seconds and --expert-seconds")
+    rules = set(rules)
     networks, exports = {}, {}
     for name, section in planned.networks.items():
-        jobs = _benchmarks(folder.glob(f"networks/{name}/seed_*/train_network.tsv"))
+        jobs = _benchmarks(path for path, _ in layout.found(folder, f"{layout.NETWORK}/train_network.tsv", network=name))
         if network_seconds is not None or section.imported:
             networks[name] = network_seconds or 0.0
-        elif not jobs:
-            known = {path.parts[-3] for path in folder.glob("networks/*/seed_*/train_network.tsv")}
-            raise MetannError(f"{folder} did not train network {name!r}, only: {one_of(known) or 'none'}; plan from another --run")
-        else:
+        elif jobs:
             networks[name] = fmean(_scaled(job, planned.training_of(name).epochs) for job in jobs)
-        if seconds := [s for _, s in _benchmarks(folder.glob(f"networks/{name}/seed_*/export_probabilities.tsv"))]:
+        elif "train_network" in rules:
+            known = {fields["network"] for _, fields in layout.found(folder, f"{layout.NETWORK}/train_network.tsv")}
+            raise MetannError(f"{folder} did not train network {name!r}, only: {one_of(known) or 'none'}; plan from another --run")
+        exported = layout.found(folder, f"{layout.NETWORK}/export_probabilities.tsv", network=name)
+        if seconds := [s for _, s in _benchmarks(path for path, _ in exported)]:
             exports[name] = fmean(seconds)
-    small: dict[str, Any] = {}
-    patterns = {"prepare": "data/prepare_data.tsv", "evaluate": "mnn/*/*/evaluation/evaluate_mnn.tsv", "collect": "mnn/collect_mnn.tsv"}
-    for key, pattern in patterns.items():
-        if seconds := [s for _, s in _benchmarks(folder.glob(pattern))]:
-            small[key] = fmean(seconds)
-    missing = sorted(set(patterns) - set(small)) if planned.mnn else []
+    others = sorted(rules - set(_OF_THEIR_OWN))
+    small = {rule: fmean(seconds) for rule in others if (seconds := [s for _, s in _benchmarks(folder.rglob(f"{rule}.tsv"))])}
+    missing = [rule for rule in others if rule not in small]
     experts = {} if planned.mnn is None else _expert_times(folder, planned.mnn.expert.epochs, expert_seconds)
-    return Times(networks, exports, **experts, **small), missing
+    return Times(networks, exports, **experts, rules=small), missing
 
 
 def _scaled(job: tuple[Path, float], epochs: int) -> float:
@@ -78,16 +87,18 @@ def _expert_times(folder: Path, epochs: int, expert_seconds: float | None) -> di
     """Times of the experts: what each class took, and what a job took beyond its classes."""
     of_class: dict[tuple[str, int], list[float]] = {}
     beyond: list[float] = []
-    for threshold in sorted(folder.glob("mnn/seed_*/dataset_threshold_*")):
-        measured = {int(path.parent.name.removeprefix("class_")): _epochs(path) for path in threshold.glob("class_*/training.csv")}
-        for c, seconds in measured.items():
-            key = threshold.name.removeprefix("dataset_threshold_"), c
-            of_class.setdefault(key, []).append(epochs * median(seconds) if seconds else 0.0)
+    measured: dict[tuple[str, str], dict[int, list[float]]] = {}
+    for path, at in layout.found(folder, f"{layout.EXPERT}/training.csv"):
+        measured.setdefault((at["seed"], at["dataset_threshold"]), {})[int(at["c"])] = _epochs(path)
+    for (seed, threshold), classes in measured.items():
+        for c, seconds in classes.items():
+            of_class.setdefault((threshold, c), []).append(epochs * median(seconds) if seconds else 0.0)
         # A job trains the classes from the one that it is named after to the next job's.
-        jobs = {int(path.stem.removeprefix("train_expert_")): s for path, s in _benchmarks(threshold.glob("train_expert_*.tsv"))}
-        ends = [*sorted(jobs)[1:], max(measured, default=-1) + 1]
+        files = layout.found(folder, f"{layout.EXPERTS}/train_expert_{{first}}.tsv", seed=seed, dataset_threshold=threshold)
+        jobs = {int(at["first"]): _benchmarks([path])[0][1] for path, at in files}
+        ends = [*sorted(jobs)[1:], max(classes, default=-1) + 1]
         for first, end in zip(sorted(jobs), ends, strict=True):
-            beyond.append(max(jobs[first] - sum(sum(measured.get(c, [])) for c in range(first, end)), 0.0))
+            beyond.append(max(jobs[first] - sum(sum(classes.get(c, [])) for c in range(first, end)), 0.0))
     if expert_seconds is not None:
         return {"expert": expert_seconds, "expert_start": fmean(beyond) if beyond else 0.0}
     if not of_class or not beyond:

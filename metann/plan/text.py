@@ -2,6 +2,7 @@
 
 from metann.errors import MetannError
 from metann.plan.forecast import Forecast
+from metann.report.text import aligned_table
 
 
 def check_arguments(
@@ -44,5 +45,4 @@ def table(forecasts: list[Forecast], price: float | None, disturbed: bool) -> st
         ]
         for f in forecasts
     ]
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    return "\n".join("  ".join(word.rjust(width) for word, width in zip(row, widths, strict=True)) for row in [head, *rows])
+    return aligned_table(head, rows)

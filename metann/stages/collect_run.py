@@ -40,7 +40,7 @@ def collect_run(
     plain = []
     for path in networks or []:
         table = read_probabilities(path)
-        plain += network_rows(str(table.metadata.get("network") or path.stem), table, statistics.confidence)
+        plain += network_rows(table.network, table, statistics.confidence)
     results = meet(settings, plain)
     pages = {family: read_text(layout.place(run, layout.PAGE, family=family)) for family in names}
     name = run.resolve().name

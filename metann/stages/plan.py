@@ -65,11 +65,13 @@ def plan(
     from metann.config.section import read_section
     from metann.data.classes import class_count
     from metann.errors import MetannError
+    from metann.plan.dry_run import dag
     from metann.plan.forecast import Interruptions, forecast
-    from metann.plan.graph import Times, run_jobs
+    from metann.plan.graph import Times, read_dag, run_jobs
     from metann.plan.measured import measured_times
     from metann.plan.scheduling import schedule, useful_devices
     from metann.plan.text import check_arguments, clock, table
+    from metann.workflow.provenance import ROOT
 
     check_arguments(interruptions, price, checkpoint_seconds, restart_seconds, repeats, devices_per_job, devices)
     if figure is not None and figure.suffix not in (".png", ".svg"):
@@ -79,15 +81,19 @@ def plan(
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise MetannError(f"cannot read the configuration {config}: {' '.join(str(error).split())}; give one with --config") from None
     planned = read_section(Config, values)
-    k = classes if classes is not None else class_count(planned.data)
+    jobs_of_run = read_dag(dag(config, ROOT / "Snakefile", classes))
+    rules = {job.rule for job in jobs_of_run}
+    group, k = 1, 0
+    if planned.mnn is not None:
+        group, k = planned.mnn.classes_per_job, classes if classes is not None else class_count(planned.data)
     if network_seconds is not None and expert_seconds is not None:
         times, missing = Times(dict.fromkeys(planned.networks, network_seconds), expert=expert_seconds), []
     else:
         folder = run if run is not None else Path("results") / planned.run
-        times, missing = measured_times(folder, planned, network_seconds, expert_seconds)
+        times, missing = measured_times(folder, planned, rules, network_seconds, expert_seconds)
         print(f"times of {folder}" + (f"; not measured there, taken as 0 s: {', '.join(missing)}" if missing else ""))
 
-    jobs = run_jobs(planned, k, times, devices_per_job)
+    jobs = run_jobs(jobs_of_run, times, group, k, devices_per_job)
     enough = useful_devices(jobs)
     if devices is None:
         devices = sorted({2**power for power in range(18) if 2**power < min(enough, MOST_DEVICES)} | {min(enough, MOST_DEVICES)})
@@ -106,5 +112,5 @@ def plan(
         from metann.figures._style import save
         from metann.plan.figure import draw, frame_of
 
-        title = f"{planned.run}: {len(jobs):,} jobs, {k:,} classes"
+        title = f"{planned.run}: {len(jobs):,} jobs"
         save(draw({"plan": frame_of(forecasts, shortest, price, title)}), figure, figure.suffix[1:])

@@ -154,12 +154,12 @@ def _counts(given: Any) -> np.ndarray:
 
 
 def _normal_p(gain_S: np.ndarray, half_S: np.ndarray, confidence: float) -> np.ndarray:
-    """Two-sided p of gains with normal intervals; 1 where every way to deal is the same, however the last bit was rounded."""
+    """Two-sided p of gains with normal intervals."""
     from scipy.special import ndtr
 
-    same_S = np.abs(gain_S) < 1e-12
-    noise_S = np.maximum(half_S / normal_quantile(confidence), 1e-15)
-    return np.where(same_S, 1.0, 2 * ndtr(-np.abs(gain_S) / noise_S))
+    # One image in 10^9 would be 1e-9; what is left below where every way to deal is the same comes of rounding.
+    noise_S = np.maximum(half_S / normal_quantile(confidence), 1e-12)
+    return 2 * ndtr(-np.abs(gain_S) / noise_S)
 
 
 def _word(low: float, high: float, p: float, confidence: float) -> Word:

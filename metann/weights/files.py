@@ -6,7 +6,7 @@ different files). Files made elsewhere (plain safetensors, a pickled state_dict)
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -73,7 +73,11 @@ def save_weights(path: Path, weights: nn.Module | Mapping[str, Tensor], header: 
     names = header.get("class_names")
     if names is not None and len(names) != header["num_classes"]:
         raise MetannError(f"cannot write {path}: {len(names)} class names for {header['num_classes']} classes; give one for each")
-    state = _plain(weights.state_dict() if isinstance(weights, nn.Module) else weights)
+    save_tensors(path, _plain(weights.state_dict() if isinstance(weights, nn.Module) else weights), header)
+
+
+def save_tensors(path: Path, state: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+    """Write named tensors with a header of whatever JSON can hold, whole or not at all; the same content makes the same bytes."""
     # Tensors of a file may not share memory or be strided (channels_last is).
     state = {key: tensor.detach().to("cpu", copy=True).contiguous() for key, tensor in state.items()}
     plain = {key: value for key, value in header.items() if key != "content"}
@@ -97,10 +101,11 @@ class Header(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="allow")
 
-    architecture: str
-    num_classes: Annotated[int, Field(ge=1, le=1_000_000)]
-    channels: Annotated[int, Field(ge=1, le=10_000)]
-    image_size: Annotated[int, Field(ge=1, le=100_000)]
+    kind: str | None = None
+    architecture: str | None = None
+    num_classes: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    channels: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    image_size: Annotated[int, Field(ge=1, le=100_000)] | None = None
     settings: dict[str, int | float | bool | str] = {}
     class_names: list[str] | None = None
     mean: list[Annotated[float, Field(allow_inf_nan=False)]] | None = None
@@ -113,9 +118,13 @@ class Header(BaseModel):
 
     @model_validator(mode="after")
     def _of_one_shape(self) -> "Header":
-        for name, values, number in (("class_names", self.class_names, self.num_classes), *((n, getattr(self, n), self.channels) for n in ("mean", "std"))):
-            if values is not None and len(values) != number:
-                raise ValueError(f"{len(values)} {name} for {number} {'classes' if name == 'class_names' else 'channels'}")
+        for what, values, number, of in (
+            ("class names", self.class_names, self.num_classes, "classes"),
+            ("numbers of mean", self.mean, self.channels, "channels"),
+            ("numbers of std", self.std, self.channels, "channels"),
+        ):
+            if values is not None and number is not None and len(values) != number:
+                raise ValueError(f"{len(values)} {what} for {number} {of}")
         return self
 
 
@@ -130,12 +139,12 @@ def _open(path: Path) -> Any:
         raise MetannError(f"cannot read {path} as safetensors ({error}): truncated, or of another format; make or fetch it again") from None
 
 
-def _header(file: Any, path: Path) -> dict[str, Any]:
+def _header(file: Any, path: Path, required: Sequence[str] = REQUIRED) -> dict[str, Any]:
     """The header as it stands in the file, its digest too."""
     header = parse_header((file.metadata() or {}).get("metann", ""), path)
     if not header:
         raise MetannError(f"{path} has no header of metann; give it as `weights` of a network, which names its architecture")
-    if missing := [key for key in REQUIRED if key not in header]:
+    if missing := [key for key in required if key not in header]:
         raise MetannError(f"the header of {path} lacks {', '.join(missing)}; make the file again")
     check_types(Header, header, path, "make the file again")
     return header
@@ -148,19 +157,23 @@ def _check_content(header: dict[str, Any], state: Mapping[str, Tensor], path: Pa
         raise MetannError(f"{path} was changed after metann wrote it; make it again, or fetch it again")
 
 
-def read_header(path: Path) -> dict[str, Any]:
+def read_header(path: Path, required: Sequence[str] = REQUIRED) -> dict[str, Any]:
     """What a weights file says of itself.
 
+    Args:
+        path: a file of `save_weights` or `save_tensors`.
+        required: keys that it must have.
+
     Raises:
-        MetannError: the file is missing, truncated, or not written by `save_weights`.
+        MetannError: the file is missing, truncated, not ours, or lacks a key.
     """
     with _open(path) as file:
-        header = _header(file, path)
+        header = _header(file, path, required)
     header.pop("content", None)
     return header
 
 
-def check_header(path: Path, header: Mapping[str, Any], expect: Mapping[str, Any]) -> None:
+def check_header(path: Path | str, header: Mapping[str, Any], expect: Mapping[str, Any]) -> None:
     """Refuse a file whose header differs from what is expected of it, key by key; lists and tuples are equal.
 
     Raises:

@@ -36,6 +36,11 @@ def gpus(training: TrainingSection, there: bool) -> int:
     return int(training.device == "cuda" or (training.device == "auto" and there))
 
 
+def planned_classes() -> int | None:
+    """The number of classes that `metann plan` asks for, when it reads the rules; None when a run does."""
+    return int(os.environ["METANN_PLAN_CLASSES"]) if os.environ.get("METANN_PLAN_CLASSES") else None
+
+
 def grows(amount: int) -> Callable[..., int]:
     """A resource that grows with every attempt: what a job was killed for the want of, it gets more of when it is tried again."""
 

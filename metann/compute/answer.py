@@ -1,0 +1,64 @@
+"""What a trained model of any family says of images: probabilities, what ran, and what that took.
+
+Shapes: N images, C channels, H x H pixels, K classes, P parts that a model may run.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metann.errors import MetannError
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a model says of a batch.
+
+    Attributes:
+        p_NK: (N, K) float64 probabilities; the prediction is their argmax. Of a cascade, those of the network whose answer counts.
+        ran_NP: (N, P) bool, whether a part ran on an image.
+        macs_N: (N,) int64 multiply-accumulates spent on each image: those of the parts that ran.
+        parts: P names.
+        active_NK: (N, K) bool, of a meta neural network the classes whose experts were asked; one that was not trained is asked and
+            does not run. None for other models.
+    """
+
+    p_NK: np.ndarray
+    ran_NP: np.ndarray
+    macs_N: np.ndarray
+    parts: tuple[str, ...]
+    active_NK: np.ndarray | None = None
+
+    def ran(self, row: int) -> list[str]:
+        """Names of the parts that ran on one image."""
+        return [name for name, ran in zip(self.parts, self.ran_NP[row].tolist(), strict=True) if ran]
+
+
+def answer_of(p_NK: np.ndarray, ran_NP: np.ndarray, macs_P: Sequence[int], parts: Sequence[str], **also: Any) -> Answer:
+    """An `Answer` whose costs are those of the parts that ran."""
+    return Answer(np.asarray(p_NK, np.float64), ran_NP, ran_NP.astype(np.int64) @ np.array(macs_P, np.int64), tuple(parts), **also)
+
+
+def pixels(images_NCHW: Tensor | np.ndarray, channels: int, image_size: int) -> Tensor:
+    """Images as the tensor that networks of this shape take.
+
+    Args:
+        images_NCHW: uint8, a tensor on any device or an array, read-only ones too.
+        channels, image_size: C and H of the networks.
+
+    Raises:
+        MetannError: images of another type or shape.
+    """
+    shape = (channels, image_size, image_size)
+    kind = getattr(images_NCHW, "dtype", None)
+    if kind not in (torch.uint8, np.dtype(np.uint8)) or tuple(images_NCHW.shape[1:]) != shape:
+        found = f"{kind or type(images_NCHW).__name__} of shape {tuple(getattr(images_NCHW, 'shape', ()))}"
+        raise MetannError(f"images are {found}; needed: uint8 of shape (N, {', '.join(map(str, shape))})")
+    if isinstance(images_NCHW, Tensor):
+        return images_NCHW
+    # torch warns of arrays that it could not write to, such as a memory-mapped file
+    return torch.from_numpy(np.require(images_NCHW, requirements="CW"))
