@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from metann import __version__
 from metann.config.section import first_problem
-from metann.errors import MetannError
+from metann.errors import LACKS, MetannError, exhausted
 from metann.registry import PACKAGE
 
 app = App(
@@ -57,6 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(_problem(error))
     except MemoryError:
         _fail("out of memory; ask for more (mem_mb) or use a smaller batch_size")
+    except (RuntimeError, OSError) as error:
+        lack = exhausted(error)
+        if lack is None or (isinstance(error, OSError) and error.errno not in LACKS):
+            raise
+        _fail(f"{(str(error).splitlines() or [''])[0][:200]}: {lack}")
     except KeyboardInterrupt:
         sys.exit(130)
 

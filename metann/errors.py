@@ -25,6 +25,7 @@ def unknown(kind: str, given: object, known: Iterable[object], where: str = "") 
     return MetannError(f"unknown {kind} {str(given)!r}; known: {one_of(known)}{cure}")
 
 
+LACKS = (errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE)
 # What a machine lacks for the moment, or a user may not do: no file is at fault, and deleting one would only lose it.
 _SYSTEM = {
     errno.ENOMEM: "memory is used up; free some, or ask for more (mem_mb)",
@@ -46,7 +47,9 @@ _SYSTEM = {
 def exhausted(error: BaseException) -> str | None:
     """What the machine lacks, where an error says so in whatever words; None for any other error."""
     text = str(error).lower()
-    if isinstance(error, MemoryError) or "cannot allocate memory" in text or "malloc of size" in text or "not enough memory" in text:
+    if isinstance(error, MemoryError) or "cannot allocate memory" in text or any(
+        words in text for words in ("can't allocate memory", "malloc of size", "not enough memory", "out of memory", "std::bad_alloc")
+    ):
         return _SYSTEM[errno.ENOMEM]
     if "start new thread" in text or "resource temporarily unavailable" in text or "thread creation failed" in text:
         return _SYSTEM[errno.EAGAIN]

@@ -1,6 +1,7 @@
 """Whole files or none: write beside the target, then rename."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -35,7 +36,10 @@ def _reserved(*paths: Path) -> Iterator[list[Path]]:
             path.parent.mkdir(parents=True, exist_ok=True)
             remove_leftovers(path)
             temporary = path.with_name(f".{path.stem}.{_HOST}.{secrets.token_hex(8)}.tmp{path.suffix}")
-            handles.append(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666))
+            try:
+                handles.append(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666))
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(path)) from None
             temporaries.append(temporary)
             with contextlib.suppress(OSError):  # a file system without locks
                 fcntl.flock(handles[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -51,7 +55,7 @@ def _reserved(*paths: Path) -> Iterator[list[Path]]:
 
 def _check_written(temporary: Path) -> None:
     if temporary.stat().st_mtime_ns == 0:
-        raise OSError(None, "nothing was written", str(temporary))
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(temporary))
 
 
 @contextlib.contextmanager

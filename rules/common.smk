@@ -11,6 +11,7 @@ from metann.errors import MetannError
 from metann.workflow.configuration import check_configuration
 from metann.workflow.provenance import stage_code
 from metann.workflow.rules import (
+    check_folder,
     folder,
     gpus,
     gpus_are_there,
@@ -20,6 +21,17 @@ from metann.workflow.rules import (
     short_digest,
     use_this_environment,
 )
+
+def refuse(check, *given):
+    """Call a check, and end with its one line where it fails.
+
+    A SystemExit, because Snakemake adds a place in its files to every other kind; the place is in the configuration.
+    """
+    try:
+        return check(*given)
+    except MetannError as error:
+        sys.exit(f"metann: error: {error}")
+
 
 use_this_environment()
 gpus = partial(gpus, there=gpus_are_there(workflow.resource_settings))

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from metann import registry
-from metann.config.section import AnyPath, NonNegative, Positive, Section
+from metann.config.section import AnyPath, NonNegative, Section
 from metann.errors import MetannError, unknown
 
 
@@ -42,7 +42,7 @@ class DataSection(Section):
     """Image_folder without a test folder: share kept for the report."""
     split_seed: NonNegative = 42
     """The split is the same for every training seed."""
-    image_size: Positive = 32
+    image_size: Annotated[int, Field(ge=1, le=16_384)] = 32
     """Of image_folder: pixels of the square that images are resized to."""
     classes: Annotated[tuple[ClassName, ...], AfterValidator(_distinct)] = ()
     """All class names in label order; none: the data set's own order, which for folders is that of text."""

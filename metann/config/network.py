@@ -13,9 +13,13 @@ from metann.errors import MetannError, one_of, unknown
 
 def _scalar(value: object) -> object:
     """A setting from a flag is text; read it as YAML does, so that flags and files give the same value."""
-    return yaml.safe_load(value) if isinstance(value, str) else value
+    try:
+        return yaml.safe_load(value) if isinstance(value, str) else value
+    except (yaml.YAMLError, RecursionError, ValueError):
+        return value  # a text that is no YAML, such as `{a`
 
 
+_LARGEST = 1_000_000
 # Types of settings as the architectures write them; a float may be written as 1.
 _SETTING_TYPES: dict[str, Any] = {"int": int, "float": int | float, "bool": bool, "str": str}
 
@@ -85,6 +89,8 @@ class NetworkSection(Section):
                 wanted = _SETTING_TYPES.get(known[key])
                 if wanted and (not isinstance(value, wanted) or isinstance(value, bool) != (wanted is bool)):
                     raise MetannError(f"setting {key} = {value!r} of {self.architecture} is not of type {known[key]}")
+                if isinstance(value, int | float) and not abs(value) <= _LARGEST:
+                    raise MetannError(f"setting {key} = {value!r} of {self.architecture} is beyond {_LARGEST:,}, which no network is")
         return self
 
     @property

@@ -206,8 +206,8 @@ def read_prepared(folder: Path, check: bool = True) -> PreparedData:
         images_NCHW = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise MetannError(f"no images {path}; {_CURE}") from None
-    except (OSError, ValueError, EOFError, OverflowError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError) as error:
-        if isinstance(error, OSError) and exhausted(error):
+    except Exception as error:  # whatever numpy raises on foreign bytes
+        if exhausted(error) and not isinstance(error, MemoryError):
             raise failed_system(path, error) from None
         raise MetannError(f"{path} is not a whole image array ({(str(error).splitlines() or [type(error).__name__])[0]}); {_CURE}") from None
     expected = (len(samples), info.channels, info.image_size, info.image_size)

@@ -59,12 +59,12 @@ def predict(
     from metann.report.text import aligned_table
 
     found = find_photos(images)
-    if found.skipped:
-        print(f"metann: left out: {found.skipped_text()}", file=sys.stderr)
     broken = [f"{printable(path)} ({problem})" for path, problem in found.problems.items()]
     target = start_torch(device, threads)
     choice = {"network": network, "seed": seed, "dataset_threshold": dataset_threshold, "switch_function": switch_function}
     asked = load(model, family=family, **choice).to(target)
+    if found.skipped:
+        print(f"metann: left out: {found.skipped_text()}", file=sys.stderr)
     cells, header = [], asked.header
     for start in range(0, len(found.pictures), BATCH):
         some = found.pictures[start : start + BATCH]

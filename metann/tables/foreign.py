@@ -91,7 +91,9 @@ def load_array(path: Path) -> np.ndarray:
         raise MetannError(f"no file {path}; check the paths of probabilities and labels") from None
     except MemoryError:
         raise MetannError(f"{path} claims more numbers than memory can hold; write it with numpy.save") from None
-    except (OSError, ValueError, EOFError, OverflowError, SyntaxError, TypeError, KeyError) as error:
+    except Exception as error:  # whatever numpy raises on foreign bytes
+        if isinstance(error, OSError) and exhausted(error):
+            raise failed_system(path, error) from None
         pickled = " (a pickle can run code and is never read)" if "pickle" in str(error).lower() else ""
         raise MetannError(f"{path} is not a whole .npy file of numbers{pickled}; write it with numpy.save, allow_pickle=False") from None
     if not isinstance(array, np.ndarray):

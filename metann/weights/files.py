@@ -144,7 +144,7 @@ def _header(file: Any, path: Path, required: Sequence[str] = REQUIRED) -> dict[s
     header = parse_header((file.metadata() or {}).get("metann", ""), path)
     if not header:
         raise MetannError(f"{path} has no header of metann; give it as `weights` of a network, which names its architecture")
-    if missing := [key for key in required if key not in header]:
+    if missing := [key for key in required if header.get(key) is None]:
         raise MetannError(f"the header of {path} lacks {', '.join(missing)}; make the file again")
     check_types(Header, header, path, "make the file again")
     return header
