@@ -47,8 +47,12 @@ _SYSTEM = {
 def exhausted(error: BaseException) -> str | None:
     """What the machine lacks, where an error says so in whatever words; None for any other error."""
     text = str(error).lower()
-    if isinstance(error, MemoryError) or "cannot allocate memory" in text or any(
-        words in text for words in ("can't allocate memory", "malloc of size", "not enough memory", "out of memory", "std::bad_alloc")
+    if (
+        isinstance(error, MemoryError)
+        or "cannot allocate memory" in text
+        or any(
+            words in text for words in ("can't allocate memory", "malloc of size", "not enough memory", "out of memory", "std::bad_alloc")
+        )
     ):
         return _SYSTEM[errno.ENOMEM]
     if "start new thread" in text or "resource temporarily unavailable" in text or "thread creation failed" in text:

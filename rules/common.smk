@@ -6,9 +6,11 @@ from pathlib import Path
 from metann import layout
 from metann.config.run import Config as RunConfig
 from metann.config.section import flags, read_section
-from metann.data.classes import check_files, class_count
+from metann.data.classes import check_files, class_count, fingerprint, recorded
+from metann.digests import FileDigests
 from metann.errors import MetannError
 from metann.workflow.configuration import check_configuration
+from metann.workflow.outside import check_records, digests_of, files_of
 from metann.workflow.provenance import stage_code
 from metann.workflow.rules import (
     check_folder,
@@ -21,6 +23,7 @@ from metann.workflow.rules import (
     short_digest,
     use_this_environment,
 )
+
 
 def refuse(check, *given):
     """Call a check, and end with its one line where it fails.
@@ -46,13 +49,25 @@ try:
     RESULTS = f"results/{run.run}"
     DATA = f"{RESULTS}/{layout.DATA}"
     # Prepared data need their raw files no more; a run of imported tables never does.
-    if (
-        trained
-        and planned_classes() is None
-        and not Path(DATA, "dataset.json").exists()
-    ):
+    prepared = recorded(Path(DATA))
+    planned = planned_classes()
+    if trained and planned is None and not prepared:
         check_files(run.data)
-    n_classes = (planned_classes() or class_count(run.data)) if run.mnn else 0
+    n_classes = (
+        (planned or class_count(run.data, prepared.get("class_names")))
+        if run.mnn
+        else 0
+    )
+    # What comes from outside, by content; in a job nobody compares it.
+    digests = FileDigests(Path(RESULTS, ".outside.json"))
+    photos, outside = "", {}
+    if workflow.is_main_process and planned is None:
+        if trained:
+            photos = fingerprint(run.data, digests, prepared.get("files", ""))
+        outside = {
+            name: digests_of(network, digests) for name, network in run.networks.items()
+        }
+        check_records(run, Path(RESULTS), Path(".snakemake"))
 except MetannError as error:
     # A SystemExit, because Snakemake adds a place in this file to every other kind; the place is in the configuration.
     sys.exit(f"metann: error: config: {error}")

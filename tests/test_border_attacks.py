@@ -140,7 +140,12 @@ def test_a_planted_lock_is_not_followed(locks: Path, plant: str) -> None:
     victim = locks.parent / "victim"
     victim.write_text("precious")
     lock = locks / "gpu_0.lock"
-    {"link": lambda: lock.symlink_to(victim), "hard link": lambda: os.link(victim, lock), "pipe": lambda: os.mkfifo(lock), "folder": lock.mkdir}[plant]()
+    {
+        "link": lambda: lock.symlink_to(victim),
+        "hard link": lambda: os.link(victim, lock),
+        "pipe": lambda: os.mkfifo(lock),
+        "folder": lock.mkdir,
+    }[plant]()
     one_line(gpus.take_gpu, match="METANN_LOCKS")
     assert victim.read_text() == "precious"
 
@@ -330,7 +335,9 @@ def test_edited_expert_sets_are_refused(tmp_path: Path) -> None:
         (OSError(errno.EIO, "Input/output error"), "the disk fails"),
     ],
 )
-def test_what_the_machine_lacks_is_not_the_files_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, says: str) -> None:
+def test_what_the_machine_lacks_is_not_the_files_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, says: str
+) -> None:
     path = table_with(tmp_path / "t.parquet")
 
     def fail(*_: object, **__: object) -> None:
@@ -344,7 +351,10 @@ def test_what_the_machine_lacks_is_not_the_files_fault(tmp_path: Path, monkeypat
 
 
 def test_no_thread_to_be_had_in_a_stage(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    for error in (RuntimeError("can't start new thread"), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")):
+    for error in (
+        RuntimeError("can't start new thread"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
+    ):
 
         def fail(*_: object, _error: Exception = error, **__: object) -> None:
             raise _error
@@ -360,7 +370,9 @@ def test_no_thread_to_be_had_in_a_stage(monkeypatch: pytest.MonkeyPatch, capsys:
 # --- numbers beyond reason ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", ["top_k(inf)", "top_k(nan)", "top_k(1e300)", "top_k(-inf)", "top_p(nan)", "top_p(inf)", "only_if_unsure(0.5, inf)"])
+@pytest.mark.parametrize(
+    "text", ["top_k(inf)", "top_k(nan)", "top_k(1e300)", "top_k(-inf)", "top_p(nan)", "top_p(inf)", "only_if_unsure(0.5, inf)"]
+)
 def test_switch_functions_beyond_reason(text: str) -> None:
     one_line(SwitchFunction.parse, text, match="must be")
 

@@ -307,7 +307,7 @@ def test_one_unicode_form(tmp_path: Path) -> None:
 
 def test_a_class_folder_that_is_no_text(tmp_path: Path) -> None:
     fill(tmp_path)
-    os.makedirs(os.fsencode(tmp_path) + b"/caf\xe9")
+    (tmp_path / os.fsdecode(b"caf\xe9")).mkdir()
     with pytest.raises(MetannError, match=r"caf\\xe9.*rename it"):
         load_dataset(settings(tmp_path))
 
@@ -476,7 +476,7 @@ def test_a_broken_file_costs_its_own_answer(packed: Path, tmp_path: Path) -> Non
     assert [json.loads(line)["file"] for line in done.stdout.splitlines()] == [str(photos / "x" / f"{i}.png") for i in range(3)]
     left, error = done.stderr.splitlines()
     assert left.startswith("metann: left out: 1 hidden or system files")
-    assert error.startswith("metann: error: 2 of 5 images have no answer: ")
+    assert error.startswith("metann: error: 2 of 5 images cannot be read: ")
     assert "3.png (" in error
     assert "gone.png (a link to nowhere.png, which is not there)" in error
     (photos / "x" / "3.png").write_bytes(whole)
@@ -486,7 +486,7 @@ def test_a_broken_file_costs_its_own_answer(packed: Path, tmp_path: Path) -> Non
 
 def test_a_file_name_that_is_no_text(packed: Path, tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
-    os.rename(tmp_path / "a.png", os.fsencode(tmp_path) + b"/caf\xe9.png")
+    (tmp_path / "a.png").rename(tmp_path / os.fsdecode(b"caf\xe9.png"))
     picture(tmp_path / "\u732b <b> | $x_1$.png")
     done = metann("predict", packed, tmp_path)
     assert "caf\\xe9.png" in done.stdout

@@ -55,7 +55,11 @@ def same(found: nn.Module, module: nn.Module) -> bool:
 
 
 STYLES = {
-    "tutorial": lambda m: {"epoch": 3, "model_state_dict": m.state_dict(), "optimizer_state_dict": {"state": {}, "param_groups": [{"lr": 1}]}},
+    "tutorial": lambda m: {
+        "epoch": 3,
+        "model_state_dict": m.state_dict(),
+        "optimizer_state_dict": {"state": {}, "param_groups": [{"lr": 1}]},
+    },
     "net": lambda m: {"net": m.state_dict(), "acc": 95.1},
     "numpy accuracy": lambda m: {"net": m.state_dict(), "acc": np.float64(95.1), "best": np.array([1.0, 2.0])},
     "namespace": lambda m: {"state_dict": m.state_dict(), "args": argparse.Namespace(lr=1, names=["a"])},
@@ -157,9 +161,7 @@ def accuracy(folder: Path, data: Path, network: NetworkSection) -> float:
     return float(np.mean(table.p_NK.argmax(1) == table.label))
 
 
-def test_case_weights_of_other_normalisation(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_case_weights_of_other_normalisation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     made("07-weights-of-other-normalisation", tmp_path, monkeypatch)
     by_hand = float(capsys.readouterr().out.split()[-1])
     prepare_data(data=DataSection(name="image_folder", root=Path("photos"), image_size=16), output=Path("data"))
@@ -207,7 +209,9 @@ def test_normalisations_that_are_none(values: dict, complaint: str) -> None:
         read_section(NetworkSection, {"architecture": "small_cnn", "weights": "w.pth"} | values)
 
 
-def test_case_numbers_as_class_names_with_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_case_numbers_as_class_names_with_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Of the 12 classes 1 .. 12 in number order: right with the order given, at chance and said so without it."""
     made("08-numeric-class-names", tmp_path, monkeypatch)
     prepare_data(data=DataSection(name="image_folder", root=Path("photos"), image_size=16), output=Path("data"))

@@ -98,6 +98,8 @@ def test_settings_are_built_again(tmp_path: Path) -> None:
         "channels": 1,
         "image_size": 28,
         "class_names": None,
+        "mean": [0.5],
+        "std": [0.25],
     }
     save_weights(tmp_path / "fused.safetensors", module, header)
     assert same(load_weights(tmp_path / "fused.safetensors")[0], module)

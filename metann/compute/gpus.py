@@ -45,7 +45,9 @@ def _try(path: Path) -> bool:
     status = os.fstat(handle)
     if not stat.S_ISREG(status.st_mode) or status.st_uid != os.getuid() or status.st_nlink != 1:
         os.close(handle)
-        raise MetannError(f"{path} is no lock file of yours (another's, a link or no file); remove it, or set METANN_LOCKS to a folder of yours")
+        raise MetannError(
+            f"{path} is no lock file of yours (another's, a link or no file); remove it, or set METANN_LOCKS to a folder of yours"
+        )
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

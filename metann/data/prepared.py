@@ -7,14 +7,16 @@ pyarrow only, because every training job reads this.
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from metann.data.classes import fingerprint
 from metann.data.duplicates import find_duplicates, settle
 from metann.data.raw import RawDataset
 from metann.data.split import assign_splits
+from metann.digests import FileDigests
 from metann.errors import MetannError, exhausted, failed_system
 from metann.files import atomic, read_json, write_json
 from metann.headers import check_types
@@ -43,6 +45,8 @@ class DataInfo:
         assumed: what was taken for granted, in sentences.
         notices: what a reader of the results has to know, in sentences.
         bits: how many bits the files of 16 use; None without such files.
+        files: fingerprint of the raw files; '' for data sets that are known by their name.
+        settings: of the configuration, as far as they change the data.
     """
 
     name: str
@@ -56,6 +60,8 @@ class DataInfo:
     assumed: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     bits: int | None = None
+    files: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +95,11 @@ def channel_statistics(images_NCHW: np.ndarray) -> tuple[tuple[float, ...], tupl
         mean.append(centre)
         std.append(float(np.sqrt(share @ (values - centre) ** 2)) if np.count_nonzero(histogram) > 1 else 1.0)
     return tuple(mean), tuple(std)
+
+
+def counting(settings: "DataSection") -> dict[str, Any]:
+    """The settings that change what is prepared: not where the files lie, nor whether they may be fetched."""
+    return settings.model_dump(mode="json", exclude={"root", "download"})
 
 
 def _split_codes(split_N: np.ndarray) -> np.ndarray:
@@ -133,6 +144,8 @@ def write_prepared(folder: Path, raw: RawDataset, settings: "DataSection") -> Pr
         assumed=raw.assumed,
         notices=tuple(notices),
         bits=raw.bits,
+        files=fingerprint(settings, FileDigests()),
+        settings=counting(settings),
     )
     folder = Path(folder)
     try:
@@ -163,6 +176,8 @@ class _Header(BaseModel):
     assumed: list[str] = []
     notices: list[str] = []
     bits: int | None = None
+    files: str = ""
+    settings: dict[str, Any] = {}
 
     @model_validator(mode="after")
     def _of_one_shape(self) -> "_Header":
@@ -209,7 +224,9 @@ def read_prepared(folder: Path, check: bool = True) -> PreparedData:
     except Exception as error:  # whatever numpy raises on foreign bytes
         if exhausted(error) and not isinstance(error, MemoryError):
             raise failed_system(path, error) from None
-        raise MetannError(f"{path} is not a whole image array ({(str(error).splitlines() or [type(error).__name__])[0]}); {_CURE}") from None
+        raise MetannError(
+            f"{path} is not a whole image array ({(str(error).splitlines() or [type(error).__name__])[0]}); {_CURE}"
+        ) from None
     expected = (len(samples), info.channels, info.image_size, info.image_size)
     if not isinstance(images_NCHW, np.memmap) or images_NCHW.dtype != np.uint8 or images_NCHW.shape != expected:
         found = f"{getattr(images_NCHW, 'dtype', '?')} {getattr(images_NCHW, 'shape', '?')}"

@@ -19,8 +19,8 @@ SUFFIXES = frozenset(
 )
 HIDDEN = "hidden or system files"
 _SYSTEM = frozenset(
-    ("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "$recycle.bin", "recycler", "system volume information")
-    + ("lost+found", "thumbs.db", "thumbs.db:encryptable", "ehthumbs.db", "desktop.ini", "icon\r", "@tmp")
+    {"@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp", "$recycle.bin", "recycler", "lost+found"}
+    | {"system volume information", "thumbs.db", "thumbs.db:encryptable", "ehthumbs.db", "desktop.ini", "icon\r"}
 )
 _BACKUPS = frozenset({".bak", ".backup", ".orig", ".old", ".tmp", ".temp", ".part", ".partial", ".crdownload", ".download", ".swp"})
 _RAW = frozenset(".3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .kdc .mef .mrw .nef .nrw .orf .pef .raf .raw .rw2 .srw .x3f".split())  # noqa: SIM905
@@ -94,7 +94,7 @@ def is_system(name: str) -> bool:
 def link_problem(path: Path, error: OSError) -> str:
     """Why a path cannot be looked at, in words."""
     if error.errno in (errno.ENOENT, errno.ELOOP) and path.is_symlink():
-        return f"a link to {printable(os.readlink(path))}, " + ("which is not there" if error.errno == errno.ENOENT else "in a circle")
+        return f"a link to {printable(path.readlink())}, " + ("which is not there" if error.errno == errno.ENOENT else "in a circle")
     return (error.strerror or str(error)).lower()
 
 
@@ -115,7 +115,7 @@ def find_pictures(folder: Path) -> Found:
     while stack:
         here, above = stack.pop()
         try:
-            names = sorted(os.listdir(here))
+            names = sorted(os.listdir(here))  # noqa: PTH208 - names alone, of which a folder may hold a million
         except OSError as error:
             found.problems[here] = f"a folder that cannot be read: {link_problem(here, error)}"
             continue

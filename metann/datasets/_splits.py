@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from metann.config.data import DataSection
 
 _SPELLED = {"train": "train", "training": "train", "trainset": "train", "trn": "train"}
-_SPELLED |= {name: "val" for name in ("val", "valid", "validation", "validate", "validating", "vali", "dev", "valset")}
-_SPELLED |= {name: "test" for name in ("test", "testing", "tests", "tst", "testset")}
+_SPELLED |= dict.fromkeys(("val", "valid", "validation", "validate", "validating", "vali", "dev", "valset"), "val")
+_SPELLED |= dict.fromkeys(("test", "testing", "tests", "tst", "testset"), "test")
 _FILLERS = {"set", "sets", "data", "dataset", "split", "images", "image", "imgs", "photos", "pictures", "seg", "folder", "samples"}
 
 

@@ -16,8 +16,9 @@ import numpy as np
 
 from metann.data.raw import RawDataset, folder_of
 from metann.datasets._pictures import read_pictures
-from metann.datasets._search import printable
+from metann.datasets._search import normal, printable
 from metann.datasets._splits import pictures_of, read_layout
+from metann.digests import FileDigests, combined
 
 if TYPE_CHECKING:
     from metann.config.data import DataSection
@@ -63,4 +64,20 @@ def load(settings: "DataSection") -> RawDataset:
         assumed=assumed,
         files=tuple(printable(path.relative_to(root)) for path in paths),
         bits=pictures.bits,
+    )
+
+
+def fingerprint(settings: "DataSection", digests: FileDigests) -> str:
+    """16 hex digits over the names, splits, classes and contents of all pictures; none is decoded.
+
+    Raises:
+        MetannError: as `load`, for folders and files that cannot be read.
+    """
+    layout = read_layout(settings)
+    files, _ = pictures_of(layout)
+    return combined(
+        part
+        for (split, name), paths in files.items()
+        for path in paths
+        for part in (split, name, normal(str(path.relative_to(layout.classes[split][name]))), digests.of(path))
     )

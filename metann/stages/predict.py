@@ -82,4 +82,4 @@ def predict(
         print(aligned_table(["file", "class", "probability", "ran", "MACs"], cells, left=(0, 1, 3)))
     if broken:
         shown, number = ", ".join(broken[:5]) + (", ..." if len(broken) > 5 else ""), len(found.pictures) + len(found.problems)
-        raise MetannError(f"{len(broken)} of {number} images have no answer: {shown}; the others have theirs")
+        raise MetannError(f"{len(broken)} of {number} images cannot be read: {shown}; the others have their answers")

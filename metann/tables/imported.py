@@ -26,7 +26,21 @@ if TYPE_CHECKING:
     from metann.config.network import NetworkSection
 
 # Columns that may name the images, the surest first.
-KEYS = ("file", "path", "filename", "file_name", "filepath", "file_path", "image", "image_path", "image_file", "image_id", "name", "id", "key")
+KEYS = (
+    "file",
+    "path",
+    "filename",
+    "file_name",
+    "filepath",
+    "file_path",
+    "image",
+    "image_path",
+    "image_file",
+    "image_id",
+    "name",
+    "id",
+    "key",
+)
 
 
 def read_foreign(network: "NetworkSection") -> Probabilities:
@@ -60,7 +74,12 @@ def read_foreign(network: "NetworkSection") -> Probabilities:
     order_N = np.argsort(ids_N)
     split_N, notices = _splits(columns, ids_N, names_N, labels_N, network)
     log_partition = _of_length(columns.get("log_partition", np.zeros(n)), n, f"{path}: log_partition").astype(np.float32)
-    metadata = {"dataset": "imported", "digest": digest_of(labels_N[order_N]), "class_names": [f"c{c}" for c in range(k)], "assumed": assumed}
+    metadata = {
+        "dataset": "imported",
+        "digest": digest_of(labels_N[order_N]),
+        "class_names": [f"c{c}" for c in range(k)],
+        "assumed": assumed,
+    }
     if names_N is not None:
         metadata["image_names"] = hashlib.sha256("\n".join(names_N[order_N].tolist()).encode("utf-8", "surrogatepass")).hexdigest()[:16]
     table = Probabilities(ids_N, split_N, labels_N, metadata, p_NK=p_NK, log_partition=log_partition, file=path)
@@ -97,7 +116,9 @@ def _ids(columns: Mapping[str, np.ndarray], n: int, path: Path) -> tuple[np.ndar
             key = names_N = None
         else:
             values, counts = np.unique(names_N, return_counts=True)
-            raise MetannError(f"{path}: column {key!r} says {values[counts.argmax()]!r} {counts.max()} times; a file stands once in a table")
+            raise MetannError(
+                f"{path}: column {key!r} says {values[counts.argmax()]!r} {counts.max()} times; a file stands once in a table"
+            )
     numbers = "sample_id" if "sample_id" in columns else key if key and columns[key].dtype.kind in "iu" else None
     if numbers:
         names_N, key = (None, None) if key == numbers else (names_N, key)
@@ -142,7 +163,9 @@ def _splits(
     else:
         val_N, notices = named_rows(wanted, columns, ids_N, names_N, path), []
         if val_N.all() or not val_N.any():
-            raise MetannError(f"val_rows = {wanted} takes {int(val_N.sum())} of {len(val_N)} rows of {path}; some have to be left for each side")
+            raise MetannError(
+                f"val_rows = {wanted} takes {int(val_N.sum())} of {len(val_N)} rows of {path}; some have to be left for each side"
+            )
     return np.where(val_N, "val", network.split), notices
 
 

@@ -21,7 +21,9 @@ def as_probabilities(values_NK: np.ndarray, path: Path) -> tuple[np.ndarray, lis
         MetannError: not a table of floats, NaN, or no probabilities in any scale.
     """
     if values_NK.ndim != 2 or values_NK.shape[1] < 2 or not len(values_NK) or values_NK.dtype.kind != "f":
-        raise MetannError(f"{path} holds {values_NK.dtype} {values_NK.shape}; probabilities are floats (images, classes), two classes or more")
+        raise MetannError(
+            f"{path} holds {values_NK.dtype} {values_NK.shape}; probabilities are floats (images, classes), two classes or more"
+        )
     gaps_N = np.isnan(values_NK).any(axis=1)
     if gaps_N.any():
         raise MetannError(f"{path}: row {int(np.argmax(gaps_N))} holds NaN; every probability must be a number")

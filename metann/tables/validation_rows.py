@@ -73,7 +73,9 @@ def named_rows(wanted: str, columns: Mapping[str, np.ndarray], ids_N: np.ndarray
         raise MetannError(f"{path}: column {wanted!r} marks no rows: true and false, 1 and 0, or 'val' and another word are needed")
     file = Path(wanted)
     if not file.is_file():
-        raise MetannError(f"val_rows = {wanted}: neither a column of {path} ({one_line(columns)}) nor a file; give one of these, or a number")
+        raise MetannError(
+            f"val_rows = {wanted}: neither a column of {path} ({one_line(columns)}) nor a file; give one of these, or a number"
+        )
     values = np.atleast_1d(read_values(file)).ravel()
     if values.dtype.kind in "iuf" and names_N is None:
         known, asked = ids_N, values.astype(np.int64)

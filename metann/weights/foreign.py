@@ -21,7 +21,19 @@ from metann.weights.files import check_finite, load_state
 
 # What keeps a state_dict, the surest first; an average of the weights is what a run with one means to be used.
 KEYS = ("state_dict_ema", "model_ema", "ema_state_dict", "ema", "model_ema_state_dict", "averaged_model")
-KEYS += ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "params", "module", "backbone", "net_state_dict")
+KEYS += (
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "model",
+    "net",
+    "network",
+    "weights",
+    "params",
+    "module",
+    "backbone",
+    "net_state_dict",
+)
 _COUNTERS = ("n_averaged",)  # of torch's AveragedModel
 _WRAPPED = ("module.", "_orig_mod.")  # of data parallelism and of torch.compile; anywhere in a name
 # Plain values that people keep beside weights; making them runs no code of a file.
@@ -120,7 +132,11 @@ def _opened(content: Any, path: Path, wanted: set[str]) -> tuple[dict[str, Tenso
         raise MetannError(f"{path} holds {what} and is not a state_dict (names and tensors); save module.state_dict() alone")
     key = _best(found, wanted)
     numbers = {name: value for name, value in found[key].items() if isinstance(value, Tensor | np.ndarray)}
-    return {name: value if isinstance(value, Tensor) else torch.from_numpy(np.array(value)) for name, value in numbers.items()}, key, [other for other in found if other and other != key]
+    return (
+        {name: value if isinstance(value, Tensor) else torch.from_numpy(np.array(value)) for name, value in numbers.items()},
+        key,
+        [other for other in found if other and other != key],
+    )
 
 
 def _best(found: Mapping[str, Mapping[str, Any]], wanted: set[str]) -> str:

@@ -9,7 +9,9 @@ import yaml
 from metann.errors import MetannError
 
 
-def check_configuration(files: Sequence[Path | str], chosen: Sequence[Path | str], arguments: Sequence[str], config: Mapping[str, Any]) -> None:
+def check_configuration(
+    files: Sequence[Path | str], chosen: Sequence[Path | str], arguments: Sequence[str], config: Mapping[str, Any]
+) -> None:
     """Refuse what would silently not count.
 
     Args:
@@ -45,7 +47,9 @@ def check_keys(file: Path) -> None:
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return
     for path, first, second in _twice(documents):
-        raise MetannError(f"{file.name}: key {path!r} stands twice, in lines {first} and {second}; the first would not count: put them together")
+        raise MetannError(
+            f"{file.name}: key {path!r} stands twice, in lines {first} and {second}; the first would not count: put them together"
+        )
 
 
 def _twice(documents: Iterable[yaml.Node | None]) -> Iterable[tuple[str, int, int]]:

@@ -72,8 +72,9 @@ def check_folder(folder: Path) -> None:
     Raises:
         MetannError: naming the character.
     """
-    strange = next((letter for letter in str(folder) if letter in "$`\"\\!\n"), None)
+    strange = next((letter for letter in str(folder) if letter in '$`"\\!\n'), None)
     if strange is not None:
         raise MetannError(
-            f"the folder {str(folder)!r} has {strange!r} in its name, which the shell of a cluster would take for a command; rename or move it"
+            f"the folder {str(folder)!r} has {strange!r} in its name, which the shell of a cluster would take for a command; "
+            "rename or move it"
         )
