@@ -2,6 +2,7 @@
 
 import ast
 import atexit
+import contextlib
 import gc
 import os
 import sys
@@ -47,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"SLURM job {job} on {os.environ.get('SLURMD_NODENAME', 'an unnamed node')}", file=sys.stderr, flush=True)
     if arguments is None:
         # A short process: looking through torch's modules for garbage while they are imported and again at the end takes 0.5 s of 1.8 s.
+        with contextlib.suppress(AttributeError):
+            sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding does not know stops nothing
         gc.set_threshold(100_000, 50, 1_000)
         atexit.register(_end)
     try:

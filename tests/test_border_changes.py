@@ -173,7 +173,7 @@ def test_headers_that_say_nothing_stop_nobody(copied: Path, tmp_path: Path, cont
 
 @pytest.mark.slow
 def test_a_finished_run_and_its_photos(tmp_path: Path) -> None:
-    """Nothing for a touched file, everything for an older one copied over; no photos are needed once archived; a refusal deletes nothing."""
+    """Nothing for a touched file, everything for an older one copied over; no photos are needed once archived; a refusal deletes none."""
     fill(tmp_path / "photos", ("ant", "bee", "fly"), n=12)
     small = {"epochs": 1, "batch_size": 16, "crop_padding": 0, "device": "cpu"}
     config = {

@@ -77,7 +77,15 @@ def predict(
         for row in described_rows(answer, [printable(some[row]) for row in good], asked.class_names):
             if json:
                 print(dumps(row))
-            cells.append([row["file"], row["class"], f"{row['probability']:.4f}", ", ".join(row["ran"]), f"{row['macs']:,}"])
+            cells.append(
+                [
+                    row["file"],
+                    printable(row["class"]),
+                    f"{row['probability']:.4f}",
+                    ", ".join(map(printable, row["ran"])),
+                    f"{row['macs']:,}",
+                ]
+            )
     if not json:
         print(aligned_table(["file", "class", "probability", "ran", "MACs"], cells, left=(0, 1, 3)))
     if broken:

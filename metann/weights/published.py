@@ -13,6 +13,7 @@ import shutil
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any, NamedTuple
 
 from torch import nn
@@ -151,7 +152,12 @@ def address(architecture: str, dataset: str) -> str:
 
 def cache_folder() -> Path:
     """Where downloads are kept."""
-    return Path(os.environ.get("METANN_CACHE") or Path.home() / ".cache" / "metann")
+    if given := os.environ.get("METANN_CACHE"):
+        return Path(given).expanduser()
+    try:
+        return Path.home() / ".cache" / "metann"
+    except RuntimeError:  # no HOME, and no entry of this user in the system
+        return Path(gettempdir()) / f"metann-cache-{os.getuid()}"
 
 
 def _starts_with(path: Path, hash8: str) -> bool:
