@@ -38,6 +38,7 @@ class Kind(NamedTuple):
 FAMILIES = {
     "mnn": Kind("metann.mnn.model", "MetaNeuralNetwork", layout.TABLE.replace("{table}", "mnn_choice"), "meta neural network"),
     "cascade": Kind("metann.cascade.model", "Cascade", f"{layout.CASCADE}/cascade.json", "cascade"),
+    "mixture": Kind("metann.mixture.model", "MixtureOfExperts", layout.TABLE.replace("{table}", "mixture_choice"), "mixture"),
     "hypernetwork": Kind(
         "metann.hypernetwork.model", "GeneratedClassifier", f"{layout.GENERATOR}/classes.safetensors", "generated classifier"
     ),
@@ -67,9 +68,9 @@ def load(path: Path | str, *, family: str | None = None, **choice: Any) -> Model
 
     Args:
         path: folder of a run, such as results/demo; a file of `metann pack`; or the weights.safetensors of one network.
-        family: of a run with several: mnn, cascade, or network for one network of the run, which `network` names.
+        family: of a run with several: mnn, cascade, mixture, or network for one network of the run, which `network` names.
         choice: what the family lets one choose (None: its own choice): `seed` of a run; `network`, the name of a single one;
-            `dataset_threshold` and `switch_function` of a meta neural network.
+            `dataset_threshold` and `switch_function` of a meta neural network; `setting` of a mixture.
 
     Returns:
         An object with `answer(images)`, `class_names`, `header`, `to(device)` and `save(path)`.
@@ -117,7 +118,7 @@ def _family_of_file(path: Path) -> str:
     raise unknown("kind of model", kind, (known.packed for known in KINDS.values()))
 
 
-def described_rows(answer: Answer, files: Sequence[Path], class_names: Sequence[str]) -> Iterator[dict[str, Any]]:
+def described_rows(answer: Answer, files: Sequence[Path | str], class_names: Sequence[str]) -> Iterator[dict[str, Any]]:
     """What a model says of image files, a row each: file, class, probability, ran, macs, probabilities; of an mnn `active` too."""
     for row, (path, p_K, macs) in enumerate(zip(files, answer.p_NK.tolist(), answer.macs_N.tolist(), strict=True)):
         best = max(range(len(p_K)), key=p_K.__getitem__)

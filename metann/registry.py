@@ -45,7 +45,7 @@ def figures() -> tuple[str, ...]:
     return files_with("figures", "draw")
 
 
-FAMILIES = ("mnn", "cascade", "hypernetwork")
+FAMILIES = ("mnn", "cascade", "mixture", "hypernetwork")
 """Each has a section of the configuration, a folder, rules, a stage collect_{family}, figures {family}_* and tables {family}_*."""
 
 

@@ -15,6 +15,7 @@ from metann.config.cascade import CascadeSection
 from metann.config.data import DataSection
 from metann.config.figures import figures_of
 from metann.config.hypernetwork import HypernetworkSection
+from metann.config.mixture import MixtureSection
 from metann.config.mnn import MnnSection
 from metann.config.network import NetworkSection
 from metann.config.section import Name, NonNegative, Section, read_section
@@ -44,6 +45,8 @@ class Config(Section):
     """Left out: no meta neural network in this run."""
     cascade: CascadeSection | None = None
     """Left out: no cascades in this run."""
+    mixture: MixtureSection | None = None
+    """Left out: no mixtures in this run."""
     hypernetwork: HypernetworkSection | None = None
     """Left out: no hypernetworks in this run."""
     statistics: StatisticsSection = StatisticsSection()

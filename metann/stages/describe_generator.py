@@ -5,9 +5,7 @@ from pathlib import Path
 from metann.config.hypernetwork import AdaptationSection
 
 
-def describe_generator(
-    *, weights: Path, tasks: Path, data: Path, adaptation: AdaptationSection, seed: int, output: Path
-) -> None:
+def describe_generator(*, weights: Path, tasks: Path, data: Path, adaptation: AdaptationSection, seed: int, output: Path) -> None:
     """Write reliance, codes, layers, interpolation and multiclass tables of a trained generator, which stays as it is.
 
     Also classes.safetensors: the classifier for all classes, one generated network for each against the rest.
