@@ -39,6 +39,9 @@ FAMILIES = {
     "mnn": Kind("metann.mnn.model", "MetaNeuralNetwork", layout.TABLE.replace("{table}", "mnn_choice"), "meta neural network"),
     "cascade": Kind("metann.cascade.model", "Cascade", f"{layout.CASCADE}/cascade.json", "cascade"),
     "mixture": Kind("metann.mixture.model", "MixtureOfExperts", layout.TABLE.replace("{table}", "mixture_choice"), "mixture"),
+    "hypernetwork": Kind(
+        "metann.hypernetwork.model", "GeneratedClassifier", f"{layout.GENERATOR}/classes.safetensors", "generated classifier"
+    ),
 }
 KINDS = FAMILIES | {"network": Kind("metann.weights.single", "SingleNetwork", WEIGHTS, "network")}
 
@@ -115,7 +118,7 @@ def _family_of_file(path: Path) -> str:
     raise unknown("kind of model", kind, (known.packed for known in KINDS.values()))
 
 
-def described_rows(answer: Answer, files: Sequence[Path], class_names: Sequence[str]) -> Iterator[dict[str, Any]]:
+def described_rows(answer: Answer, files: Sequence[Path | str], class_names: Sequence[str]) -> Iterator[dict[str, Any]]:
     """What a model says of image files, a row each: file, class, probability, ran, macs, probabilities; of an mnn `active` too."""
     for row, (path, p_K, macs) in enumerate(zip(files, answer.p_NK.tolist(), answer.macs_N.tolist(), strict=True)):
         best = max(range(len(p_K)), key=p_K.__getitem__)

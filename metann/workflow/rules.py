@@ -10,6 +10,7 @@ from typing import Any
 
 from metann.compute.gpus import local_gpus
 from metann.config.training import TrainingSection
+from metann.errors import MetannError
 
 
 def use_this_environment() -> None:
@@ -80,3 +81,17 @@ def weights_by_name(names: Iterable[str], known: Iterable[str], pattern: str, fi
 def named_flags(flag: str, files: Mapping[str, str]) -> list[str]:
     """Files by name as flags: `--sources=attentive=path`; a file that is its own name needs none."""
     return [f"--{flag}={name}={path}" for name, path in files.items() if name != path]
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder whose name a cluster's shell would run: the plugin writes it into its scripts between double quotes.
+
+    Raises:
+        MetannError: naming the character.
+    """
+    strange = next((letter for letter in str(folder) if letter in '$`"\\!\n'), None)
+    if strange is not None:
+        raise MetannError(
+            f"the folder {str(folder)!r} has {strange!r} in its name, which the shell of a cluster would take for a command; "
+            "rename or move it"
+        )
