@@ -19,10 +19,12 @@ from metann.workflow.rules import (
     gpus,
     gpus_are_there,
     grows,
+    named_flags,
     one_of,
     planned_classes,
     short_digest,
     use_this_environment,
+    weights_by_name,
 )
 
 
