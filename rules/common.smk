@@ -9,6 +9,7 @@ from metann.config.section import flags, read_section
 from metann.data.classes import check_files, class_count, fingerprint, recorded
 from metann.digests import FileDigests
 from metann.errors import MetannError
+from metann.hypernetwork.checks import check_experiments
 from metann.workflow.configuration import check_configuration
 from metann.workflow.outside import check_records, digests_of, files_of
 from metann.workflow.provenance import stage_code
@@ -51,23 +52,29 @@ try:
     # Prepared data need their raw files no more; a run of imported tables never does.
     prepared = recorded(Path(DATA))
     planned = planned_classes()
-    if trained and planned is None and not prepared:
+    of_images = trained or run.mixture or run.hypernetwork
+    if of_images and planned is None and not prepared:
         check_files(run.data)
+    classes_count = run.mnn or run.mixture or run.hypernetwork
     n_classes = (
         (planned or class_count(run.data, prepared.get("class_names")))
-        if run.mnn
+        if classes_count
         else 0
     )
     # What comes from outside, by content; in a job nobody compares it.
     digests = FileDigests(Path(RESULTS, ".outside.json"))
     photos, outside = "", {}
     if workflow.is_main_process and planned is None:
-        if trained:
+        if of_images:
             photos = fingerprint(run.data, digests, prepared.get("files", ""))
         outside = {
             name: digests_of(network, digests) for name, network in run.networks.items()
         }
         check_records(run, Path(RESULTS), Path(".snakemake"))
+    if run.mixture:
+        run.mixture.check(n_classes, trained)
+    if run.hypernetwork:
+        check_experiments(run.hypernetwork, n_classes)
 except MetannError as error:
     # A SystemExit, because Snakemake adds a place in this file to every other kind; the place is in the configuration.
     sys.exit(f"metann: error: config: {error}")
