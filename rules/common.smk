@@ -62,7 +62,7 @@ try:
         else 0
     )
     # What comes from outside, by content; in a job nobody compares it.
-    digests = FileDigests(Path(RESULTS, ".outside.json"))
+    digests = FileDigests(Path(".snakemake", f"metann_{run.run}.json"))
     photos, outside = "", {}
     if workflow.is_main_process and planned is None:
         if of_images:
