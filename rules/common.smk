@@ -52,29 +52,28 @@ try:
     # Prepared data need their raw files no more; a run of imported tables never does.
     prepared = recorded(Path(DATA))
     planned = planned_classes()
-    of_images = trained or run.mixture or run.hypernetwork
-    if of_images and planned is None and not prepared:
+    reads_images = trained or run.mixture or run.hypernetwork
+    if reads_images and planned is None and not prepared:
         check_files(run.data)
-    classes_count = run.mnn or run.mixture or run.hypernetwork
     n_classes = (
         (planned or class_count(run.data, prepared.get("class_names")))
-        if classes_count
+        if run.mnn or run.mixture or run.hypernetwork
         else 0
     )
+    if run.mixture:
+        run.mixture.check(n_classes, trained)
+    if run.hypernetwork:
+        check_experiments(run.hypernetwork, n_classes)
     # What comes from outside, by content; in a job nobody compares it.
     digests = FileDigests(Path(".snakemake", f"metann_{run.run}.json"))
     photos, outside = "", {}
     if workflow.is_main_process and planned is None:
-        if of_images:
+        if reads_images:
             photos = fingerprint(run.data, digests, prepared.get("files", ""))
         outside = {
             name: digests_of(network, digests) for name, network in run.networks.items()
         }
         check_records(run, Path(RESULTS), Path(".snakemake"))
-    if run.mixture:
-        run.mixture.check(n_classes, trained)
-    if run.hypernetwork:
-        check_experiments(run.hypernetwork, n_classes)
 except MetannError as error:
     # A SystemExit, because Snakemake adds a place in this file to every other kind; the place is in the configuration.
     sys.exit(f"metann: error: config: {error}")
