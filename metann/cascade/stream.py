@@ -109,4 +109,4 @@ def compare_with_tables(tables: Sequence[Probabilities] | None, chain: Cascade, 
     if not tables:
         return compare(record, None)
     of_run = [table.p_NK[record["sample_id"]] for table in tables]
-    return compare(record, decide(of_run, chain.thresholds, chain.score, chain.postcheck, record["label"]))
+    return compare(record, decide(of_run, chain.thresholds, chain.score, False, record["label"], answer=chain.answer_rule))

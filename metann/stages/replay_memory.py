@@ -60,7 +60,8 @@ def replay_memory(
     first = tables[0]
     test = first.rows("test")
     labels_N = first.label[test].astype(np.int64)
-    decisions = decide([table.p_NK[test] for table in tables], described.thresholds, described.score, described.postcheck, labels_N)
+    of_test = [table.p_NK[test] for table in tables]
+    decisions = decide(of_test, described.thresholds, described.score, False, labels_N, answer=described.answer)
     macs = [macs_of(table) for table in tables]
 
     keys_NT = {"ideal": lambda _: np.arange(len(test))}
