@@ -17,13 +17,15 @@ from metann.cascade.held_out import HeldOut, Network
 from metann.cascade.inputs import read_cascade
 from metann.cascade.rule import decide, high_is_sure
 from metann.cascade.search import choose, sweep_thresholds
-from metann.config.cascade import CascadeChoice, CascadeSearch, CascadeSection
+from metann.config.cascade import CascadeChoice, CascadeSearch, CascadeSection, ChainSection
 from metann.config.section import flags, read_section
 from metann.errors import MetannError
 from metann.stages.choose_cascade import choose_cascade
 from metann.stages.search_cascade import search_cascade
 from metann.statistics.paired import compare_paired
+from metann.statistics.temperature import apply_temperature, fit_temperature
 from metann.tables.frames import read_frame
+from metann.tables.probabilities import read_probabilities
 
 TABLES = Path(__file__).parents[2] / "shared" / "data" / "probabilities"
 PUBLISHED = {
@@ -236,3 +238,33 @@ def test_chains_need_costs_and_are_told_apart_in_the_file(tmp_path: Path) -> Non
     with pytest.raises(MetannError, match="max_length"):
         read_section(CascadeSection, {"chains": "all", "max_length": 1})
     assert len(NETWORKS) == 3
+
+
+# -- temperatures --------------------------------------------------------------------------------------------------------
+
+
+def test_networks_are_calibrated_on_validation_first(tmp_path: Path) -> None:
+    """All that follows is what calibrated tables say; test images take no part in the temperatures, which cascade.json keeps."""
+    paths = write_tables(tmp_path / "networks")
+    tables = [read_probabilities(path) for path in paths]
+    val, test = tables[0].rows("val"), tables[0].rows("test")
+    wanted = {"temperature": "validation", "scores": ["difference"], "answers": ["product"]}
+    search_cascade(probabilities=paths, output=tmp_path / "s0", options=read_section(CascadeSearch, wanted))
+    choose_cascade(searches=[tmp_path / "s0"], output=tmp_path)
+    described = read_cascade(tmp_path / "s0/cascade.json")
+    heated = {}
+    for name, table in zip(NETWORKS, tables, strict=True):
+        temperature = fit_temperature(table.p_NK[val], table.label[val].astype(int))
+        assert temperature != 1
+        heated[name] = temperature, apply_temperature(table.p_NK, temperature).astype(np.float32)
+    assert described.temperatures == tuple(heated[name][0] for name in described.networks)
+    decisions = decide([heated[name][1] for name in described.networks], described.thresholds, "difference", answer="product")
+    choice = read_frame(tmp_path / "tables/cascade_choice.parquet", "cascade_choice")
+    assert choice["correct"].iloc[0] == (decisions.prediction_N == tables[0].label)[test].sum()
+    assert choice["sent"].iloc[0] == (decisions.asked_N[test] == 2).sum()
+    # and without, nothing of it is written
+    search_cascade(probabilities=paths, output=tmp_path / "plain", options=CascadeSearch(scores=("difference",)))
+    choose_cascade(searches=[tmp_path / "plain"], output=tmp_path / "other")
+    assert read_cascade(tmp_path / "plain/cascade.json").temperatures == ()
+    with pytest.raises(MetannError, match="2 networks and 1 temperatures; give one for each"):
+        read_section(ChainSection, {"networks": ["a", "b"], "temperatures": [2.0]})

@@ -139,6 +139,26 @@ def test_three_networks_and_one(run, tmp_path: Path) -> None:
     assert report["accuracy"] == pytest.approx((table.p_NK.argmax(1) == table.label).mean())
 
 
+@pytest.mark.parametrize("batch_size", [1, 40])
+def test_calibrated_networks_agree_with_calibrated_tables(run, tmp_path: Path, batch_size: int) -> None:
+    described = {"networks": ["small", "middle", "large"], "thresholds": [0.8, 0.7], "score": "difference", "answer": "product"}
+    write_json(tmp_path / "cascade.json", described | {"temperatures": [1.7, 0.6, 1.0]})
+    changes = {"networks": run.weights, "thresholds": None, "cascade": tmp_path / "cascade.json", "limit": 80}
+    record, report = ran(run, tmp_path / "run", batch_size=batch_size, **changes)
+    assert report["disagreements"] == 0
+    assert report["rule"].endswith("product of all answers, temperatures 1.7, 0.6, 1")
+    write_json(tmp_path / "cascade.json", described)
+    plain, _ = ran(run, tmp_path / "plain", batch_size=batch_size, **changes)
+    assert not np.allclose(record["score_0"], plain["score_0"])
+    packed = Cascade.of(
+        run.weights, CascadeRule(**{key: described[key] for key in ("thresholds", "score", "answer")}, temperatures=(1.7, 0.6, 1))
+    )
+    packed.save(tmp_path / "packed.safetensors")
+    again, images = Cascade.load(tmp_path / "packed.safetensors"), read_prepared(run.data).images_NCHW[:50]
+    assert (again.temperatures, again.answer_rule) == ([1.7, 0.6, 1.0], "product")
+    np.testing.assert_array_equal(again.answer(images).p_NK, packed.answer(images).p_NK)
+
+
 def test_a_described_cascade(run, tmp_path: Path) -> None:
     """cascade.json names its networks; their order on the command line does not matter."""
     write_json(tmp_path / "cascade.json", {"networks": ["large", "small"], "thresholds": [0.7], "score": "entropy", "postcheck": True})

@@ -14,11 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metann.cascade.calibration import tempered
 from metann.cascade.memory import Memory, key_function
 from metann.cascade.rule import InHand, check_thresholds
 from metann.cascade.run_folder import in_order, read_packed, read_run, write_packed
 from metann.compute.answer import Answer, answer_of, pixels
 from metann.config.cascade import CascadeRule, MemorySection, answer_taken, way
+from metann.errors import MetannError
 from metann.weights.files import check_header
 from metann.weights.single import SingleNetwork
 
@@ -58,6 +60,7 @@ class Cascade:
         memory: Memory | None = None,
         key: str | None = None,
         answer: str = "second",
+        temperatures: Sequence[float] = (),
     ) -> None:
         """Put loaded networks together.
 
@@ -69,6 +72,7 @@ class Cascade:
             memory: is looked up before any network; needs `key`.
             key: kind of memory key.
             answer: second, more_confident, mean or product.
+            temperatures: of each member; none: as they are.
 
         Raises:
             MetannError: a wrong number of thresholds, one that is not finite, networks for other classes or images than the first,
@@ -76,7 +80,9 @@ class Cascade:
         """
         check_thresholds(thresholds, len(members))
         self.members, self.thresholds, self.score = list(members), list(thresholds), score
-        self.answer_rule = answer_taken(answer, postcheck)
+        self.answer_rule, self.temperatures = answer_taken(answer, postcheck), list(temperatures)
+        if self.temperatures and len(self.temperatures) != len(self.members):
+            raise MetannError(f"{len(self.members)} networks and {len(self.temperatures)} temperatures; give one for each network, or none")
         first = members[0].header
         for member in members[1:]:
             check_header(f"network {member.name}", member.header, {key: first.get(key) for key in _COMMON})
@@ -104,8 +110,8 @@ class Cascade:
         expect = {} if class_names is None else {"class_names": list(class_names)}
         members = [SingleNetwork.read(path, expect) for path in weights]
         if memory is None or memory.key == "none":
-            return cls(members, rule.thresholds, rule.score, answer=rule.answer)
-        return cls(members, rule.thresholds, rule.score, False, Memory(memory.capacity), memory.key, rule.answer)
+            return cls(members, rule.thresholds, rule.score, answer=rule.answer, temperatures=rule.temperatures)
+        return cls(members, rule.thresholds, rule.score, False, Memory(memory.capacity), memory.key, rule.answer, rule.temperatures)
 
     @classmethod
     def load(cls, path: Path | str, *, seed: int | None = None) -> "Cascade":
@@ -120,13 +126,13 @@ class Cascade:
         """
         path = Path(path)
         members, rule, origin = read_run(path, seed) if path.is_dir() else read_packed(path, seed)
-        cascade = cls(members, rule.thresholds, rule.score, answer=rule.answer)
+        cascade = cls(members, rule.thresholds, rule.score, answer=rule.answer, temperatures=rule.temperatures)
         cascade.header |= {"origin": origin} if origin else {}
         return cascade
 
     def save(self, path: Path | str) -> None:
         """Write networks and rule into one safetensors file, whole or not at all. What a memory holds is not written."""
-        rule = CascadeRule(thresholds=self.thresholds, score=self.score, answer=self.answer_rule)
+        rule = CascadeRule(thresholds=self.thresholds, score=self.score, answer=self.answer_rule, temperatures=self.temperatures)
         write_packed(Path(path), self.members, rule, self.header.get("origin"))
 
     @property
@@ -153,7 +159,8 @@ class Cascade:
         if not self.thresholds:
             return "a single network"
         thresholds = ", ".join(f"{threshold:.6g}" for threshold in self.thresholds)
-        return f"{self.score}, threshold {thresholds}, {way(self.answer_rule)}"
+        heated = f", temperatures {', '.join(f'{t:.4g}' for t in self.temperatures)}" if self.temperatures else ""
+        return f"{self.score}, threshold {thresholds}, {way(self.answer_rule)}{heated}"
 
     def to(self, device: torch.device | str) -> "Cascade":
         """Move its networks to a device."""
@@ -212,6 +219,7 @@ class Cascade:
             if not len(rows):
                 break
             p_NK = member.probabilities(images_NCHW if len(rows) == n else images_NCHW[torch.from_numpy(rows).to(images_NCHW.device)])
+            p_NK = tempered(p_NK, self.temperatures[number]) if self.temperatures else p_NK
             score_NS[rows, number] = hand.ask(number, rows, p_NK, None if labels_N is None else labels_N[rows])
         return Decided(hand.prediction_N, np.zeros(n, bool), hand.asked_N, hand.answered_N, score_NS, hand.p_NK)
 

@@ -87,6 +87,8 @@ class CascadeRule(Section):
     """Keep the more confident answer: `answer: more_confident` by its published name."""
     answer: AnswerRule = "second"
     """Of the networks asked: the last one's (second), the more confident one, or the mean or the product of all answers so far."""
+    temperatures: tuple[Annotated[FiniteFloat, Field(gt=0)], ...] = ()
+    """Of each network, dividing its logits; none: as they are."""
 
     @field_validator("score")
     @classmethod
@@ -112,6 +114,10 @@ class ChainSection(CascadeRule):
     def _consistent(self) -> "ChainSection":
         if self.thresholds and len(self.thresholds) != len(self.networks) - 1:
             raise MetannError(f"{len(self.networks)} networks need {len(self.networks) - 1} thresholds, {len(self.thresholds)} were given")
+        if self.temperatures and len(self.temperatures) != len(self.networks):
+            raise MetannError(
+                f"{len(self.networks)} networks and {len(self.temperatures)} temperatures; give one for each network, or none"
+            )
         return self
 
 
@@ -146,6 +152,8 @@ class CascadeSearch(Section):
     """Keep the more confident of two answers, always take the second, or try both ways."""
     answers: tuple[AnswerRule, ...] = ()
     """Which answers are tried, in place of `postcheck`: second, more_confident, mean, product."""
+    temperature: Literal["none", "validation"] = "none"
+    """Calibrate every network on validation first."""
     grid: Annotated[int, Field(ge=2)] = 2000
     """Thresholds of the published uniform grid, searched beside all distinct scores."""
     target: Share | Literal["best_network"] = "best_network"

@@ -74,6 +74,8 @@ def choose_cascade(
         tables["settings"] = pd.concat([tables["settings"], of_chains], ignore_index=True)
     kept: dict[str, Any] = {key: facts[0].get(key) for key in ("dataset", "digest", "class_names", "networks", "grid", "budget")}
     kept |= {"run": output.resolve().name, "confidence": facts[0]["confidence"], "target": [found["target"] for found in facts]}
+    if any("temperatures" in found for found in facts):
+        kept["temperatures"] = [found.get("temperatures") for found in facts]
     kept |= {key: facts[0].get(key) for key in ("max_length", "cross_fit")} | {"tried": [found.get("tried", 0) for found in facts]}
     kept |= {
         "seeds": [int(seed) for seed in choice["seed"]],
@@ -84,6 +86,11 @@ def choose_cascade(
     for name, frame in tables.items():
         write_frame(output / "tables" / f"cascade_{name}.parquet", frame, f"cascade_{name}", kept)
     by_seed = {int(frame["seed"].iloc[0]): folder for frame, folder in zip(parts["results"], searches, strict=True)}
+    fitted = {int(found["seed"]): found.get("temperatures") for found in facts}
+
+    def temperatures(seed: int, networks: list[str]) -> dict[str, list[float]]:
+        return {"temperatures": [fitted[seed][name] for name in networks]} if fitted[seed] else {}
+
     for row in choice.itertuples():
         described = {
             "networks": [row.first, row.second],
@@ -92,10 +99,11 @@ def choose_cascade(
             "postcheck": bool(row.postcheck),
             "answer": row.answer,
         }
-        write_json(by_seed[row.seed] / "cascade.json", described)
+        write_json(by_seed[row.seed] / "cascade.json", described | temperatures(row.seed, described["networks"]))
     if not chains.empty:
         for row in tables["frontier"].query("chosen").itertuples():
-            write_json(by_seed[row.seed] / "cascade.json", cascade_of(row))
+            described = cascade_of(row)
+            write_json(by_seed[row.seed] / "cascade.json", described | temperatures(row.seed, described["networks"]))
             print(f"seed {row.seed}: {row.chain}, {row.score}, {way(row.answer)}")
         return
     print(f"{choice['first'][0]} > {choice['second'][0]}, {choice['score'][0]}, {way(choice['answer'][0])}")

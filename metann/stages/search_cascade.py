@@ -45,6 +45,7 @@ def search_cascade(
     import pandas as pd
 
     from metann.cascade import evaluation
+    from metann.cascade.calibration import calibrated
     from metann.cascade.frontier import frontier_rows, how_searched
     from metann.cascade.inputs import read_held_out
     from metann.errors import MetannError
@@ -53,6 +54,8 @@ def search_cascade(
 
     held, metadata = read_held_out(probabilities, statistics.confidence, seed)
     names = [network.name for network in held.networks]
+    if options.temperature == "validation":
+        held, metadata["temperatures"] = calibrated(held)
     both = options.named_pairs() or held.pairs()
     for pair in both:
         if not set(pair) <= set(names):
