@@ -1,6 +1,8 @@
 """A function with numbers, as a configuration writes it: `top_k(2)`."""
 
+import math
 import re
+from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict
 
@@ -56,3 +58,36 @@ class SwitchFunction(BaseModel):
 
     def __str__(self) -> str:
         return f"{self.name}({self.parameter})" if self.parameters else self.name
+
+
+def read_call(text: object, kind: str, known: Mapping[str, tuple[str, ...] | None], where: str = "") -> tuple[str, tuple[float, ...]]:
+    """Read `name(number, ...)` as one of the known functions.
+
+    Args:
+        text: such as `top_k(2)`, or a bare `soft`.
+        kind: what it is, for an error's text.
+        known: name -> names of its parameters; None takes one number or more.
+        where: the file in which another could be added.
+
+    Returns:
+        its name and its numbers; `k` and `epoch` are whole and at least 1, all others finite.
+
+    Raises:
+        MetannError: an unknown function, a wrong number of parameters, or one that is no such number.
+    """
+    match = re.fullmatch(r"\s*(\w+)\s*(?:\(([^()]*)\))?\s*", str(text))
+    if match is None or match[1] not in known:
+        forms = [name + ("(...)" if wanted is None else f"({', '.join(wanted)})" if wanted else "") for name, wanted in known.items()]
+        raise unknown(kind, text, forms, where)
+    wanted, given = known[match[1]], [part.strip() for part in (match[2] or "").split(",") if part.strip()]
+    try:
+        numbers = tuple(float(part) for part in given)
+    except ValueError:
+        numbers = (math.nan,)
+    names = ("value",) * max(len(numbers), 1) if wanted is None else wanted
+    if len(numbers) != len(names) or not all(map(math.isfinite, numbers)):
+        raise MetannError(f"{kind} {text!r} takes ({', '.join(names)}), each a number")
+    for name, number in zip(names, numbers, strict=True):
+        if name in ("k", "epoch") and (number < 1 or number != int(number)):
+            raise MetannError(f"{kind} {text!r}: {name} must be a whole number >= 1")
+    return match[1], numbers

@@ -38,6 +38,10 @@ class Kind(NamedTuple):
 FAMILIES = {
     "mnn": Kind("metann.mnn.model", "MetaNeuralNetwork", layout.TABLE.replace("{table}", "mnn_choice"), "meta neural network"),
     "cascade": Kind("metann.cascade.model", "Cascade", f"{layout.CASCADE}/cascade.json", "cascade"),
+    "mixture": Kind("metann.mixture.model", "MixtureOfExperts", layout.TABLE.replace("{table}", "mixture_choice"), "mixture"),
+    "hypernetwork": Kind(
+        "metann.hypernetwork.model", "GeneratedClassifier", f"{layout.GENERATOR}/classes.safetensors", "generated classifier"
+    ),
 }
 KINDS = FAMILIES | {"network": Kind("metann.weights.single", "SingleNetwork", WEIGHTS, "network")}
 
@@ -64,9 +68,9 @@ def load(path: Path | str, *, family: str | None = None, **choice: Any) -> Model
 
     Args:
         path: folder of a run, such as results/demo; a file of `metann pack`; or the weights.safetensors of one network.
-        family: of a run with several: mnn, cascade, or network for one network of the run, which `network` names.
+        family: of a run with several: mnn, cascade, mixture, or network for one network of the run, which `network` names.
         choice: what the family lets one choose (None: its own choice): `seed` of a run; `network`, the name of a single one;
-            `dataset_threshold` and `switch_function` of a meta neural network.
+            `dataset_threshold` and `switch_function` of a meta neural network; `setting` of a mixture.
 
     Returns:
         An object with `answer(images)`, `class_names`, `header`, `to(device)` and `save(path)`.

@@ -45,7 +45,7 @@ def figures() -> tuple[str, ...]:
     return files_with("figures", "draw")
 
 
-FAMILIES = ("mnn", "cascade")
+FAMILIES = ("mnn", "cascade", "mixture", "hypernetwork")
 """Each has a section of the configuration, a folder, rules, a stage collect_{family}, figures {family}_* and tables {family}_*."""
 
 
@@ -77,9 +77,7 @@ def architectures() -> dict[str, str]:
 @cache
 def architecture_settings(architecture: str) -> dict[str, str]:
     """Settings that an architecture takes, and their types as written: keyword-only arguments of its family's `build`."""
-    build = _function(PACKAGE / "networks" / f"{architectures()[architecture]}.py", "build")
-    arguments = build.args.kwonlyargs if build else []
-    return {argument.arg: ast.unparse(argument.annotation) if argument.annotation else "" for argument in arguments}
+    return keyword_settings(f"networks/{architectures()[architecture]}.py", "build")
 
 
 @cache
@@ -114,3 +112,11 @@ def lazy_names(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]
         raise AttributeError(f"module {package!r} has no attribute {name!r}; known: {', '.join(sorted(modules))}")
 
     return __getattr__
+
+
+@cache
+def keyword_settings(file: str, function: str) -> dict[str, str]:
+    """Keyword-only arguments of a function of the package (`hypernetwork/schemes.py`), and their types as written."""
+    found = _function(PACKAGE / file, function)
+    arguments = found.args.kwonlyargs if found else []
+    return {argument.arg: ast.unparse(argument.annotation) if argument.annotation else "" for argument in arguments}

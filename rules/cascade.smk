@@ -180,7 +180,7 @@ rule collect_cascade:
         run=lambda wildcards, output: folder(output.summary),
         reports=lambda wildcards, input: [f"--reports={path}" for path in input.reports],
         figures=[f"--figures={figure}" for figure in run.cascade.figures],
-        code=stage_code("collect_cascade", figures=run.cascade.figures),
+        code=stage_code("collect_cascade", captions=run.cascade.figures),
     message:
         "Summarise the cascades of {RESULTS}"
     shell:

@@ -8,6 +8,7 @@ from metann.config.run import Config as RunConfig
 from metann.config.section import flags, read_section
 from metann.data.classes import check_files, class_count
 from metann.errors import MetannError
+from metann.hypernetwork.checks import check_experiments
 from metann.workflow.provenance import stage_code
 from metann.workflow.rules import (
     folder,
@@ -31,12 +32,17 @@ try:
     DATA = f"{RESULTS}/{layout.DATA}"
     # Prepared data need their raw files no more; a run of imported tables never does.
     if (
-        trained
+        (trained or run.mixture or run.hypernetwork)
         and planned_classes() is None
         and not Path(DATA, "dataset.json").exists()
     ):
         check_files(run.data)
-    n_classes = (planned_classes() or class_count(run.data)) if run.mnn else 0
+    classes_count = run.mnn or run.mixture or run.hypernetwork
+    n_classes = (planned_classes() or class_count(run.data)) if classes_count else 0
+    if run.mixture:
+        run.mixture.check(n_classes, trained)
+    if run.hypernetwork:
+        check_experiments(run.hypernetwork, n_classes)
 except MetannError as error:
     # A SystemExit, because Snakemake adds a place in this file to every other kind; the place is in the configuration.
     sys.exit(f"metann: error: config: {error}")

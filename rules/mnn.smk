@@ -165,7 +165,7 @@ rule collect_mnn:
         statistics=flags("statistics", run.statistics),
         figures=[f"--figures={figure}" for figure in run.mnn.figures],
         output=lambda wildcards, output: folder(output.summary),
-        code=stage_code("collect_mnn", figures=run.mnn.figures),
+        code=stage_code("collect_mnn", captions=run.mnn.figures),
     message:
         "Collect the results of the meta neural network of {RESULTS}"
     shell:

@@ -21,7 +21,7 @@ from metann.datasets import fashion_mnist_small
 from metann.datasets._idx import DEBIAN_FASHION_MNIST, read_idx
 from metann.errors import MetannError
 
-NEEDS_FILES = {"cifar10", "cifar100", "fashion_mnist", "image_folder", "mnist"}
+NEEDS_FILES = {"cifar10", "cifar100", "fashion_digits", "fashion_mnist", "image_folder", "mnist"}
 EMBEDDED = [name for name in registry.datasets() if name not in NEEDS_FILES]
 
 
@@ -120,8 +120,8 @@ def write_idx(path, array):
     path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
 
 
-def write_mnist(folder, suffix=".gz"):
-    rng = np.random.default_rng(0)
+def write_mnist(folder, suffix=".gz", seed=0):
+    rng = np.random.default_rng(seed)
     made = {}
     for part, n in [("train", 40), ("t10k", 20)]:
         made[part] = rng.integers(0, 256, (n, 28, 28)), np.arange(n) % 10
@@ -186,6 +186,29 @@ def test_fashion_mnist_from_debian(tmp_path):
     np.testing.assert_array_equal(raw.images_NCHW[60_000:], small.images_NCHW[12_000:])
 
 
+def test_clothes_and_digits_together(tmp_path, monkeypatch):
+    clothes, digits = (write_mnist(tmp_path / kind / "raw", seed=seed) for seed, kind in enumerate(("FashionMNIST", "MNIST")))
+    monkeypatch.setattr("metann.datasets.fashion_digits.EACH", {"train": 7, "test": 3})
+    settings = DataSection(name="fashion_digits", root=tmp_path, download=False)
+    check_files(settings)
+    raw = load_dataset(settings)
+    assert raw.class_names == ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "4", "5", "6", "7", "8", "9")
+    assert len(raw.class_names) == class_count(settings) == 12
+    wanted = []
+    for part, many, split in (("train", 7, "train"), ("t10k", 3, "test")):
+        wanted += [(split, image, label) for image, label in zip(*clothes[part], strict=True) if label < 6][:many]
+        wanted += [(split, image, label + 2) for image, label in zip(*digits[part], strict=True) if label >= 4][:many]
+    assert raw.official_split.tolist() == [split for split, _, _ in wanted]
+    assert raw.labels_N.tolist() == [label for _, _, label in wanted]
+    np.testing.assert_array_equal(raw.images_NCHW[:, 0], np.stack([image for _, image, _ in wanted]))
+
+
+def test_one_folder_is_not_clothes_and_digits_at_once(tmp_path):
+    write_mnist(tmp_path)
+    with pytest.raises(MetannError, match="FashionMNIST/raw and MNIST/raw"):
+        load_dataset(DataSection(name="fashion_digits", root=tmp_path, download=False))
+
+
 # missing files and downloads
 
 
@@ -195,7 +218,7 @@ def nowhere(monkeypatch):
 
 
 @pytest.mark.usefixtures("nowhere")
-@pytest.mark.parametrize("name", ["cifar10", "cifar100", "mnist", "fashion_mnist"])
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "mnist", "fashion_mnist", "fashion_digits"])
 def test_missing_files_are_said_before_any_job(name, tmp_path):
     settings = DataSection(name=name, root=tmp_path, download=False)
     for ask in (check_files, load_dataset):
@@ -205,7 +228,7 @@ def test_missing_files_are_said_before_any_job(name, tmp_path):
 
 
 @pytest.mark.usefixtures("nowhere")
-@pytest.mark.parametrize("name", ["cifar10", "cifar100", "mnist", "fashion_mnist"])
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "mnist", "fashion_mnist", "fashion_digits"])
 def test_offline_download_is_one_line(name, tmp_path, monkeypatch, capfd):
     def offline(*_, **__):
         raise urllib.error.URLError("Name or service not known")

@@ -62,6 +62,7 @@ def test_the_table_says_what_it_is(data: Path, folds: list[Path], tmp_path: Path
     found, info = read_probabilities(tmp_path / "p.parquet").metadata, read_prepared(data).info
     module, header = load_weights(folds[0])
     assert found["macs"] == count_macs(module, 1, 8)
+    assert found["parameters"] == sum(parameter.numel() for parameter in module.parameters())
     assert found["normalisation"] == {"mean": header["mean"], "std": header["std"]}
     assert torch.__version__.startswith(found["versions"]["torch"])
     wanted = {"dataset": "digits", "digest": info.digest, "class_names": list(info.class_names), "network": "switch"}

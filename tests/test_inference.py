@@ -329,7 +329,7 @@ def test_predict_says_what_is_wrong_in_one_line(run: Path, model: Path, pictures
         ((tmp_path / "model.safetensors", good), "no weights file"),
         ((tmp_path, good), "is not the folder of a finished run"),
         ((good, good), "as safetensors"),
-        ((run / "experts/seed_0/dataset_threshold_0.10/class_3/weights.safetensors", good), "is an expert for class 3 and knows no other"),
+        ((run / "mnn/seed_0/dataset_threshold_0.10/class_3/weights.safetensors", good), "is an expert for class 3 and knows no other"),
         ((model,), "no images given"),
     ]
     for arguments, text in cases:

@@ -11,7 +11,7 @@ from metann.workflow.provenance import import_closure
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "metann"
-FAMILIES = ("mnn", "cascade")
+FAMILIES = ("mnn", "cascade", "mixture", "hypernetwork")
 # Lowest first. A name is a folder or a module of metann/; what stands behind it are folders of its own floor that it may use too.
 FLOORS: list[dict[str, tuple[str, ...]]] = [
     {"__init__": (), "errors": (), "seeds": (), "files": (), "registry": (), "thresholds": (), "layout": (), "function_call": ()},

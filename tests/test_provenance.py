@@ -52,3 +52,29 @@ def test_what_changes_the_digest(package: Path, file: str, text: str, changes: b
     before = digest()
     (package / file).write_text(text)
     assert (digest() != before) == changes
+
+
+def test_a_caption_on_a_page_counts_and_its_drawing_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = provenance.stage_code("collect_mnn", captions=["mnn_heatmap"])
+    assert before != provenance.stage_code("collect_mnn")
+    assert "metann.figures.mnn_heatmap" not in provenance.import_closure("metann.stages.collect_mnn")
+    monkeypatch.setattr("metann.registry.literal", lambda *_: "another caption")
+    assert provenance.stage_code("collect_mnn", captions=["mnn_heatmap"]) != before
+
+
+@pytest.mark.parametrize(
+    ("stage", "module"),
+    [
+        ("evaluate_mnn", "metann.function_call"),  # SwitchFunction reads and spells every cell
+        ("run_cascade", "metann.cascade.inputs"),  # read_cascade
+        ("search_cascade", "metann.registry"),
+    ],
+)
+def test_code_that_acts_counts(stage: str, module: str) -> None:
+    assert module in provenance.import_closure(f"metann.stages.{stage}")
+
+
+@pytest.mark.parametrize("stage", ["train_network", "train_expert", "export_probabilities", "run_cascade"])
+def test_mending_a_download_trains_nothing_again(stage: str) -> None:
+    assert "metann.weights.published" not in provenance.import_closure(f"metann.stages.{stage}")
+    assert provenance.stage_code("train_network", published=True) != provenance.stage_code("train_network")

@@ -11,13 +11,31 @@ from metann.config.section import NonNegative, Section
 from metann.errors import MetannError, one_of, unknown
 
 
-def _scalar(value: object) -> object:
+def scalar(value: object) -> object:
     """A setting from a flag is text; read it as YAML does, so that flags and files give the same value."""
     return yaml.safe_load(value) if isinstance(value, str) else value
 
 
 # Types of settings as the architectures write them; a float may be written as 1.
 _SETTING_TYPES: dict[str, Any] = {"int": int, "float": int | float, "bool": bool, "str": str}
+Settings = dict[str, Annotated[int | float | bool | str, BeforeValidator(scalar)]]
+
+
+def check_architecture(architecture: str, settings: Settings) -> None:
+    """Refuse what `metann.networks.build` would refuse.
+
+    Raises:
+        MetannError: an unknown architecture, a setting that it does not take, or one of another type.
+    """
+    if architecture not in registry.architectures():
+        raise unknown("architecture", architecture, registry.architectures(), "metann/networks/")
+    known = registry.architecture_settings(architecture)
+    for key, value in settings.items():
+        if key not in known:
+            raise MetannError(f"unknown setting {key!r} of {architecture}; known: {one_of(known) or 'none'}")
+        wanted = _SETTING_TYPES.get(known[key])
+        if wanted and (not isinstance(value, wanted) or isinstance(value, bool) != (wanted is bool)):
+            raise MetannError(f"setting {key} = {value!r} of {architecture} is not of type {known[key]}")
 
 
 class NetworkSection(Section):
@@ -25,7 +43,7 @@ class NetworkSection(Section):
 
     architecture: str | None = None
     """A name of metann/networks."""
-    settings: dict[str, Annotated[int | float | bool | str, BeforeValidator(_scalar)]] = {}
+    settings: Settings = {}
     """Of the architecture, such as width."""
     training: dict[str, Any] = {}
     """Keys of `training` that differ for this network."""
@@ -49,15 +67,7 @@ class NetworkSection(Section):
         if self.probabilities is not None and self.probabilities.suffix == ".npy" and self.labels is None:
             raise MetannError(f"probabilities {self.probabilities} need 'labels': an .npy file with the true class of each row")
         if self.architecture is not None:
-            if self.architecture not in registry.architectures():
-                raise unknown("architecture", self.architecture, registry.architectures(), "metann/networks/")
-            known = registry.architecture_settings(self.architecture)
-            for key, value in self.settings.items():
-                if key not in known:
-                    raise MetannError(f"unknown setting {key!r} of {self.architecture}; known: {one_of(known) or 'none'}")
-                wanted = _SETTING_TYPES.get(known[key])
-                if wanted and (not isinstance(value, wanted) or isinstance(value, bool) != (wanted is bool)):
-                    raise MetannError(f"setting {key} = {value!r} of {self.architecture} is not of type {known[key]}")
+            check_architecture(self.architecture, self.settings)
         return self
 
     @property

@@ -14,6 +14,8 @@ from metann import registry
 from metann.config.cascade import CascadeSection
 from metann.config.data import DataSection
 from metann.config.figures import figures_of
+from metann.config.hypernetwork import HypernetworkSection
+from metann.config.mixture import MixtureSection
 from metann.config.mnn import MnnSection
 from metann.config.network import NetworkSection
 from metann.config.section import Name, NonNegative, Section, read_section
@@ -43,6 +45,10 @@ class Config(Section):
     """Left out: no meta neural network in this run."""
     cascade: CascadeSection | None = None
     """Left out: no cascades in this run."""
+    mixture: MixtureSection | None = None
+    """Left out: no mixtures in this run."""
+    hypernetwork: HypernetworkSection | None = None
+    """Left out: no hypernetworks in this run."""
     statistics: StatisticsSection = StatisticsSection()
     figures: Annotated[tuple[str, ...], figures_of(None)] = ()
     """Over all families; those of one family stand in its section."""

@@ -28,5 +28,5 @@ def check_files(settings: "DataSection") -> None:
     Raises:
         MetannError: the files are missing and may not be downloaded.
     """
-    if settings.name in files_with("data", "check"):
+    if settings.name in files_with("datasets", "check"):
         importlib.import_module(f"metann.datasets.{settings.name}").check(settings)

@@ -36,7 +36,7 @@ def collect_cascade(
     metadata = tables["choice"].attrs
     kept = {key: metadata[key] for key in ("run", "dataset", "digest", "seeds")} | {
         "capacity": parts[0].attrs["capacity"],
-        "code": stage_code("collect_cascade", figures=figures or ()),
+        "code": stage_code("collect_cascade", captions=figures or ()),
     }
     write_frame(run / "tables" / "cascade_memory.parquet", tables["memory"], "cascade_memory", kept)
     text = summarise(tables, metadata, [read_json(path) for path in reports or []], figures or [])

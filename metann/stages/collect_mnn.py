@@ -80,7 +80,7 @@ def collect_mnn(
         "seeds": sorted({prefix.metadata["seed"] for prefix in found}),
         "confidence": statistics.confidence,
         "permutations": statistics.permutations,
-        "code": stage_code("collect_mnn", figures=figures or ()),
+        "code": stage_code("collect_mnn", captions=figures or ()),
     }
     for name in TABLES:
         write_frame(layout.place(output, layout.TABLE, table=f"mnn_{name}"), tables[name], f"mnn_{name}", metadata)

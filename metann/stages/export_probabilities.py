@@ -42,7 +42,7 @@ def export_probabilities(
     from metann.compute.inference import infer
     from metann.compute.normalise import Normalisation
     from metann.compute.process import start_torch
-    from metann.cost.macs import count_macs
+    from metann.cost.macs import count_macs, count_parameters
     from metann.data.folds import fold_of
     from metann.data.prepared import read_prepared
     from metann.errors import MetannError
@@ -79,6 +79,7 @@ def export_probabilities(
         "seed": header["seed"],
         "architecture": header["architecture"],
         "macs": count_macs(module, info.channels, info.image_size),
+        "parameters": count_parameters(module),
         "normalisation": {"mean": header["mean"], "std": header["std"]},
         "selection": "out_of_fold" if out_of_fold else "in_sample",
         "versions": versions(),

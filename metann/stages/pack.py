@@ -12,6 +12,7 @@ def pack(
     seed: int | None = None,
     dataset_threshold: float | None = None,
     switch_function: str | None = None,
+    setting: str | None = None,
 ) -> None:
     """Write the networks and the rule between them that a run chose on validation into one file, for `metann predict`.
 
@@ -22,7 +23,7 @@ def pack(
     output
         The .safetensors file to write.
     family
-        Of a run with several: mnn, cascade; or network for a single one.
+        Of a run with several: mnn, cascade, mixture; or network for a single one.
     network
         One network of the run alone.
     seed
@@ -31,6 +32,8 @@ def pack(
         Of a meta neural network, whose experts; without it the chosen one.
     switch_function
         Of a meta neural network, which experts are asked, such as "top_k(2)"; without it the chosen one.
+    setting
+        Of a mixture; without it the chosen one.
     """
     from metann.errors import MetannError
     from metann.model import load
@@ -40,6 +43,7 @@ def pack(
     if output.suffix != ".safetensors":
         raise MetannError(f"{output} does not end in .safetensors, which is what is written")
     choice = {"network": network, "seed": seed, "dataset_threshold": dataset_threshold, "switch_function": switch_function}
+    choice["setting"] = setting
     model = load(run, family=family, **choice)
     model.save(output)
     print(f"{output}: {model.described}")

@@ -17,6 +17,7 @@ def predict(
     seed: int | None = None,
     dataset_threshold: float | None = None,
     switch_function: str | None = None,
+    setting: str | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     threads: int = 1,
 ) -> None:
@@ -34,7 +35,7 @@ def predict(
     json
         One JSON object per line and image instead of a table.
     family
-        Of a run with several: mnn, cascade; or network for a single one.
+        Of a run with several: mnn, cascade, mixture; or network for a single one.
     network
         One network of the run alone.
     seed
@@ -43,6 +44,8 @@ def predict(
         Of a meta neural network, whose experts; without it the chosen one.
     switch_function
         Of a meta neural network, which experts are asked, such as "top_k(2)"; without it the chosen one.
+    setting
+        Of a mixture; without it the chosen one.
     device
         Where to compute; auto takes CUDA where it is.
     threads
@@ -58,6 +61,7 @@ def predict(
     paths = find_photos(images)
     target = start_torch(device, threads)
     choice = {"network": network, "seed": seed, "dataset_threshold": dataset_threshold, "switch_function": switch_function}
+    choice["setting"] = setting
     asked = load(model, family=family, **choice).to(target)
     cells = []
     for start in range(0, len(paths), BATCH):

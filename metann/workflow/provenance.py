@@ -72,19 +72,26 @@ def import_closure(*modules: str) -> tuple[str, ...]:
 
 
 @cache
-def code_digest(*modules: str) -> str:
+def code_digest(*modules: str, texts: tuple[str, ...] = ()) -> str:
     """12 hex digits over the code of the import closure; comments, docstrings and layout do not count.
 
     Args:
         modules: full names such as `metann.stages.train_network`; a module that is only imported by name at run time
             (a dataset, an architecture family, a figure) has to be named too.
+        texts: what else counts, such as captions that a page prints.
     """
-    text = "\n".join(f"{module} {_parsed(module)[0]}" for module in import_closure(*modules))
+    text = "\n".join([*(f"{module} {_parsed(module)[0]}" for module in import_closure(*modules)), *texts])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def stage_code(
-    stage: str, *, architectures: Iterable[str] = (), dataset: str | None = None, figures: Iterable[str] = (), published: bool = False
+    stage: str,
+    *,
+    architectures: Iterable[str] = (),
+    dataset: str | None = None,
+    figures: Iterable[str] = (),
+    captions: Iterable[str] = (),
+    published: bool = False,
 ) -> str:
     """The digest of a stage's code and of the modules that it imports by name only; rules and stages ask here alike.
 
@@ -92,14 +99,16 @@ def stage_code(
         stage: a module of metann/stages, such as `train_network`.
         architectures: names of the networks that are built.
         dataset: name of the data set that is read.
-        figures: names of the figures that are drawn, or whose captions are printed.
+        figures: names of the figures that are drawn.
+        captions: names of the figures whose captions are printed; how they are drawn does not count.
         published: whether weights are read that others have made.
     """
     named = {f"metann.networks.{registry.architectures()[name]}" for name in architectures if name in registry.architectures()}
     named |= {f"metann.datasets.{dataset}"} if dataset else set()
     named |= {f"metann.figures.{name}" for name in figures}
     named |= {"metann.weights.published"} if published else set()
-    return code_digest(f"metann.stages.{stage}", *sorted(named))
+    texts = tuple(f"{name} {registry.literal(f'figures/{name}.py', 'CAPTION')}" for name in captions)
+    return code_digest(f"metann.stages.{stage}", *sorted(named), texts=texts)
 
 
 def versions() -> dict[str, str]:
