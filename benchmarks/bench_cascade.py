@@ -117,7 +117,7 @@ def bench_chains(n: int, networks: int, repeats: int, part: int) -> None:
         for network in chain:
             key = states.key(key, network)
             of.append(tuple(column.tolist() for column in states.of(key)))
-        prepared[chain] = [list(zip(*(column[row] for column in zip(*of, strict=True)), strict=True)) for row in range(n)]
+        prepared[chain] = [[(scores[row], rights[row]) for scores, rights in of] for row in range(n)]
 
     def with_decide() -> list[tuple[int, float]]:
         found = []
