@@ -29,3 +29,8 @@ rule all:
         rules.collect_run.output,
         [getattr(rules, family).input for family in run.families],
         expand(rules.draw_figure.output, figure=run.figures),
+
+
+onstart:
+    if not workflow.local_exec:
+        refuse(check_folder, Path.cwd())

@@ -1,41 +1,107 @@
 """Whole files or none: write beside the target, then rename."""
 
 import contextlib
+import errno
+import fcntl
+import hashlib
 import json
 import os
+import secrets
 import signal
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from metann.errors import MetannError
+from metann.errors import MetannError, failed_system
+
+_HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+_DEAD_S = 24 * 3600  # what another machine has left for so long is left for good
+
+
+@contextlib.contextmanager
+def _reserved(*paths: Path) -> Iterator[list[Path]]:
+    """Yield a new temporary file beside each path; what of them is left when the block ends is removed.
+
+    Their names are random and they are made exclusively, so two writers never share one, on whatever machines they are, and nobody can
+    plant a link under them. A lock on each says that its writer lives. They keep the suffix, because numpy and matplotlib choose a
+    format by it. What killed writers of the same files have left is removed.
+    """
+    temporaries: list[Path] = []
+    handles: list[int] = []
+    try:
+        for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(path)
+            temporary = path.with_name(f".{path.stem}.{_HOST}.{secrets.token_hex(8)}.tmp{path.suffix}")
+            try:
+                handles.append(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666))
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(path)) from None
+            temporaries.append(temporary)
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(handles[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.utime(handles[-1], ns=(0, 0))  # until somebody writes
+        yield temporaries
+    finally:
+        for handle in handles:
+            os.close(handle)
+        for temporary in temporaries:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def _check_written(temporary: Path) -> None:
+    if temporary.stat().st_mtime_ns == 0:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(temporary))
 
 
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; it takes `path`'s name when the block ends without an error.
 
-    The temporary name carries the process id, so two writers of one file never share it and the last one wins whole.
-    It keeps the suffix, because numpy and matplotlib choose a format by it.
+    The last of several writers wins whole.
 
     Raises:
         MetannError: the folder cannot be written, or the disk is full. An error of another file that the block reads is the block's
             own and comes out as it is.
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    temporary = path
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        os.replace(temporary, path)
+        with _reserved(path) as (temporary,):
+            yield temporary
+            _check_written(temporary)
+            os.replace(temporary, path)
     except OSError as error:
         if _is_of_another(error, temporary):
             raise
         reason = error.strerror or str(error)
         raise MetannError(f"cannot write {path}: {reason}; free space or permission is needed in {path.parent}") from error
-    finally:
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove temporary files of `path` whose writers are dead: of this machine by their locks, of others by their age."""
+    ending = f".tmp{path.suffix}"
+    for name in os.listdir(path.parent):  # noqa: PTH208 - a glob would take brackets in a name for a pattern
+        if not (name.startswith(f".{path.stem}.") and name.endswith(ending)):
+            continue
+        middle = name[len(path.stem) + 2 : -len(ending)].split(".")
+        if len(middle) != 2 or len(middle[1]) != 16:
+            continue
+        left = path.with_name(name)
         with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            if left.is_symlink() or middle[0] != _HOST:
+                if time.time() - left.lstat().st_ctime > _DEAD_S:
+                    left.unlink()
+                continue
+            handle = os.open(left, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails where the writer lives
+                left.unlink()
+            finally:
+                os.close(handle)
 
 
 @contextlib.contextmanager
@@ -69,33 +135,28 @@ def together(*paths: Path) -> Iterator[list[Path]]:
     Raises:
         MetannError: a folder cannot be written, or the disk is full.
     """
-    temporaries = [path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}") for path in paths]
+    temporaries: list[Path] = []
     try:
-        for path in paths:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporaries
-        for temporary in temporaries:
-            temporary.stat()
-        with _undisturbed():
-            try:
-                for path in paths:
-                    path.unlink(missing_ok=True)
-                for temporary, path in zip(temporaries, paths, strict=True):
-                    os.replace(temporary, path)
-            except OSError:
-                for path in paths:
-                    with contextlib.suppress(OSError):
+        with _reserved(*paths) as temporaries:
+            yield temporaries
+            for temporary in temporaries:
+                _check_written(temporary)
+            with _undisturbed():
+                try:
+                    for path in paths:
                         path.unlink(missing_ok=True)
-                raise
+                    for temporary, path in zip(temporaries, paths, strict=True):
+                        os.replace(temporary, path)
+                except OSError:
+                    for path in paths:
+                        with contextlib.suppress(OSError):
+                            path.unlink(missing_ok=True)
+                    raise
     except OSError as error:
         if all(_is_of_another(error, path) for path in (*temporaries, *paths)):
             raise
         names, reason = ", ".join(map(str, paths)), error.strerror or str(error)
         raise MetannError(f"cannot write {names}: {reason}; free space or permission is needed in {paths[0].parent}") from error
-    finally:
-        for temporary in temporaries:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
 
 
 def _is_of_another(error: OSError, temporary: Path) -> bool:
@@ -122,7 +183,9 @@ def read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise MetannError(f"no file {path}; run the stage that makes it, or check the path") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise failed_system(path, error) from None
+    except UnicodeDecodeError as error:
         raise MetannError(f"cannot read {path} as text: {error}; delete it and run snakemake again") from None
 
 
@@ -135,9 +198,43 @@ def read_json(path: Path) -> Any:
     """Read JSON.
 
     Raises:
-        MetannError: the file is missing or not JSON.
+        MetannError: the file is missing or not JSON, or the system cannot read it.
     """
     try:
-        return json.loads(read_text(path))
-    except json.JSONDecodeError as error:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise MetannError(f"no file {path}; run the stage that makes it, or check the path") from None
+    except OSError as error:
+        raise failed_system(path, error) from None
+    except RecursionError:
+        raise MetannError(f"cannot read {path} as JSON: it is nested too deep to be ours; delete it and run snakemake again") from None
+    except (UnicodeDecodeError, json.JSONDecodeError, ValueError) as error:
         raise MetannError(f"cannot read {path} as JSON: {error}; delete it and run snakemake again") from None
+
+
+def _digest(content: Any) -> str:
+    return hashlib.blake2b(json.dumps(content, sort_keys=True, allow_nan=False).encode(), digest_size=8).hexdigest()
+
+
+def write_sealed_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON object with a digest of its content as `content`."""
+    write_json(path, content | {"content": _digest(content)})
+
+
+def read_sealed_json(path: Path) -> dict[str, Any]:
+    """An object of `write_sealed_json`, without its digest.
+
+    Raises:
+        MetannError: as `read_json`, no object, or changed since it was written.
+    """
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise MetannError(f"{path} holds a {type(found).__name__} and no JSON object; delete it and run snakemake again")
+    sealed = found.pop("content", None)
+    try:
+        same = sealed is None or sealed == _digest(found)
+    except (ValueError, RecursionError):
+        same = False
+    if not same:
+        raise MetannError(f"{path} was changed after metann wrote it; delete it and run snakemake again")
+    return found

@@ -10,6 +10,8 @@ from metann import registry
 from metann.errors import MetannError, unknown
 from metann.thresholds import format_threshold
 
+_MOST = 1_000_000  # classes
+
 
 class SwitchFunction(BaseModel):
     """A switch function with its parameters, as written in the configuration: `top_p(0.9)`."""
@@ -38,8 +40,14 @@ class SwitchFunction(BaseModel):
             raise MetannError(f"switch function {text!r} takes ({', '.join(names)}), each a number")
         for name, number in zip(names, numbers, strict=True):
             whole = name == "k"
-            if (whole and (number < 0 or number != int(number))) or (not whole and not 0 <= number <= 1):
-                raise MetannError(f"switch function {text!r}: {name} must be {'a whole number >= 0' if whole else 'in [0, 1]'}")
+            if (
+                not math.isfinite(number)
+                or (whole and (not 0 <= number <= _MOST or number != int(number)))
+                or (not whole and not 0 <= number <= 1)
+            ):
+                raise MetannError(
+                    f"switch function {text!r}: {name} must be {f'a whole number from 0 to {_MOST}' if whole else 'in [0, 1]'}"
+                )
         return cls(name=match[1], parameters=numbers)
 
     def _texts(self) -> list[str]:

@@ -118,7 +118,7 @@ def _family_of_file(path: Path) -> str:
     raise unknown("kind of model", kind, (known.packed for known in KINDS.values()))
 
 
-def described_rows(answer: Answer, files: Sequence[Path], class_names: Sequence[str]) -> Iterator[dict[str, Any]]:
+def described_rows(answer: Answer, files: Sequence[Path | str], class_names: Sequence[str]) -> Iterator[dict[str, Any]]:
     """What a model says of image files, a row each: file, class, probability, ran, macs, probabilities; of an mnn `active` too."""
     for row, (path, p_K, macs) in enumerate(zip(files, answer.p_NK.tolist(), answer.macs_N.tolist(), strict=True)):
         best = max(range(len(p_K)), key=p_K.__getitem__)

@@ -6,11 +6,15 @@ from pathlib import Path
 from metann import layout
 from metann.config.run import Config as RunConfig
 from metann.config.section import flags, read_section
-from metann.data.classes import check_files, class_count
+from metann.data.classes import check_files, class_count, fingerprint, recorded
+from metann.digests import FileDigests
 from metann.errors import MetannError
 from metann.hypernetwork.checks import check_experiments
+from metann.workflow.configuration import check_configuration
+from metann.workflow.outside import check_records, digests_of, files_of
 from metann.workflow.provenance import stage_code
 from metann.workflow.rules import (
+    check_folder,
     folder,
     gpus,
     gpus_are_there,
@@ -21,28 +25,55 @@ from metann.workflow.rules import (
     use_this_environment,
 )
 
+
+def refuse(check, *given):
+    """Call a check, and end with its one line where it fails.
+
+    A SystemExit, because Snakemake adds a place in its files to every other kind; the place is in the configuration.
+    """
+    try:
+        return check(*given)
+    except MetannError as error:
+        sys.exit(f"metann: error: {error}")
+
+
 use_this_environment()
 gpus = partial(gpus, there=gpus_are_there(workflow.resource_settings))
 
 try:
+    check_configuration(
+        workflow.configfiles, workflow.overwrite_configfiles, sys.argv, config
+    )
     run = read_section(RunConfig, dict(config))
     imported = [name for name, network in run.networks.items() if network.imported]
     trained = [name for name in run.networks if name not in imported]
     RESULTS = f"results/{run.run}"
     DATA = f"{RESULTS}/{layout.DATA}"
     # Prepared data need their raw files no more; a run of imported tables never does.
-    if (
-        (trained or run.mixture or run.hypernetwork)
-        and planned_classes() is None
-        and not Path(DATA, "dataset.json").exists()
-    ):
+    prepared = recorded(Path(DATA))
+    planned = planned_classes()
+    reads_images = trained or run.mixture or run.hypernetwork
+    if reads_images and planned is None and not prepared:
         check_files(run.data)
-    classes_count = run.mnn or run.mixture or run.hypernetwork
-    n_classes = (planned_classes() or class_count(run.data)) if classes_count else 0
+    n_classes = (
+        (planned or class_count(run.data, prepared.get("class_names")))
+        if run.mnn or run.mixture or run.hypernetwork
+        else 0
+    )
     if run.mixture:
         run.mixture.check(n_classes, trained)
     if run.hypernetwork:
         check_experiments(run.hypernetwork, n_classes)
+    # What comes from outside, by content; in a job nobody compares it.
+    digests = FileDigests(Path(RESULTS, ".outside.json"))
+    photos, outside = "", {}
+    if workflow.is_main_process and planned is None:
+        if reads_images:
+            photos = fingerprint(run.data, digests, prepared.get("files", ""))
+        outside = {
+            name: digests_of(network, digests) for name, network in run.networks.items()
+        }
+        check_records(run, Path(RESULTS), Path(".snakemake"))
 except MetannError as error:
     # A SystemExit, because Snakemake adds a place in this file to every other kind; the place is in the configuration.
     sys.exit(f"metann: error: config: {error}")

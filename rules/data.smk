@@ -15,6 +15,7 @@ rule prepare_data:
         # A function, because braces in a path would be taken for wildcards.
         data=lambda wildcards: flags("data", run.data),
         output=lambda wildcards, output: folder(output.info),
+        files=photos,
         code=stage_code("prepare_data", dataset=run.data.name),
     message:
         f"Prepare the images of {run.data.name}"

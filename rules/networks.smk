@@ -24,6 +24,7 @@ rule train_network:
         fold=[],
         data=lambda wildcards, input: folder(input.info),
         output=lambda wildcards, output: folder(output.weights),
+        files=lambda wildcards: outside.get(wildcards.network, ""),
         code=lambda wildcards: network_code("train_network", wildcards.network),
     message:
         "Train network {wildcards.network}, seed {wildcards.seed}"
@@ -98,12 +99,7 @@ use rule export_probabilities as export_out_of_fold with:
 rule import_probabilities:
     input:
         lambda wildcards: [
-            str(path)
-            for path in (
-                run.networks[wildcards.network].probabilities,
-                run.networks[wildcards.network].labels,
-            )
-            if path
+            str(path) for path in files_of(run.networks[wildcards.network])
         ],
     output:
         probabilities=f"{NETWORK}/probabilities.parquet",
@@ -117,6 +113,7 @@ rule import_probabilities:
         runtime=grows(10),
     params:
         network=lambda wildcards: network_flags(wildcards.network),
+        files=lambda wildcards: outside.get(wildcards.network, ""),
         code=stage_code("import_probabilities"),
     message:
         "Import the probabilities of {wildcards.network}"

@@ -87,7 +87,7 @@ def layout_no_train(root):
 
 
 def layout_strange_split(root):
-    fill(root, ["train", "validation"])
+    fill(root, ["train", "holdout"])
 
 
 def layout_strange_class(root):
@@ -115,7 +115,7 @@ def layout_file(root):
         (layout_one_class, r"1 class folders \(apple\)"),
         (layout_loose_images, r"0 class folders \(none\)"),
         (layout_no_train, "'train' is missing beside test, val"),
-        (layout_strange_split, "'validation' stands beside train"),
+        (layout_strange_split, "'holdout' stands beside train"),
         (layout_strange_class, "class 'aple' is not in train; known: apple, pear, zebra"),
         (layout_empty_class, "empty holds no images"),
         (layout_nothing, "No such file or directory; set data.root"),

@@ -14,7 +14,18 @@ PACKAGE = ROOT / "metann"
 FAMILIES = ("mnn", "cascade", "mixture", "hypernetwork")
 # Lowest first. A name is a folder or a module of metann/; what stands behind it are folders of its own floor that it may use too.
 FLOORS: list[dict[str, tuple[str, ...]]] = [
-    {"__init__": (), "errors": (), "seeds": (), "files": (), "registry": (), "thresholds": (), "layout": (), "function_call": ()},
+    {
+        "__init__": (),
+        "errors": (),
+        "seeds": (),
+        "files": (),
+        "registry": (),
+        "thresholds": (),
+        "layout": (),
+        "function_call": (),
+        "headers": (),
+        "digests": (),
+    },
     {"config": (), "cost": (), "statistics": (), "networks": (), "compute": ()},
     {"tables": (), "weights": (), "figures": ()},
     {"data": (), "datasets": ("data",), "training": (), "report": (), "workflow": (), "plan": ("training", "report")},

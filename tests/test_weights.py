@@ -17,6 +17,7 @@ from metann.errors import MetannError
 from metann.networks._build import build
 from metann.weights import published
 from metann.weights.files import build_unfilled, load_state, load_weights, read_header, save_weights
+from metann.weights.foreign import load_checkpoint
 from metann.weights.published import pretrained
 
 NAMES = list(published.RECIPES["cifar10"].class_names)
@@ -97,6 +98,8 @@ def test_settings_are_built_again(tmp_path: Path) -> None:
         "channels": 1,
         "image_size": 28,
         "class_names": None,
+        "mean": [0.5],
+        "std": [0.25],
     }
     save_weights(tmp_path / "fused.safetensors", module, header)
     assert same(load_weights(tmp_path / "fused.safetensors")[0], module)
@@ -123,7 +126,7 @@ def test_truncated(file: Path, share: float) -> None:
     content = file.read_bytes()
     half = file.with_name("half.safetensors")
     half.write_bytes(content[: int(share * len(content))])
-    for read in (load_weights, read_header, load_state):
+    for read in (load_weights, read_header, load_state, load_checkpoint):
         assert str(half) in refusal(read, half)
 
 
@@ -174,7 +177,7 @@ def test_code_is_never_run(tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(1), "code": Code(tmp_path / "ran")}, tmp_path / "evil.pt")
     (tmp_path / "plain.pth").write_bytes(pickle.dumps(Code(tmp_path / "ran")))
     for name in ("evil.pt", "plain.pth"):
-        assert "nothing in it was run" in refusal(load_state, tmp_path / name)
+        assert "nothing in it was run" in refusal(load_checkpoint, tmp_path / name)
         assert name in refusal(pretrained, "resnet20", str(tmp_path / name), HEADER)
     assert not (tmp_path / "ran").exists()
 
@@ -187,7 +190,8 @@ def test_state_dicts(tmp_path: Path, module: nn.Module) -> None:
         torch.save(content, tmp_path / "weights.pt")
         found, extra = pretrained("resnet20", str(tmp_path / "weights.pt"), HEADER)
         assert same(found, module)
-        assert extra == {"weights": str(tmp_path / "weights.pt")}
+        assert extra["weights"] == str(tmp_path / "weights.pt")
+        assert "mean" not in extra
     save_file(state, tmp_path / "plain.safetensors")
     assert same(pretrained("resnet20", str(tmp_path / "plain.safetensors"), HEADER)[0], module)
 
@@ -195,15 +199,15 @@ def test_state_dicts(tmp_path: Path, module: nn.Module) -> None:
 @pytest.mark.parametrize("content", [[1, 2], {}, {"epoch": 3}, {1: torch.zeros(1)}, torch.zeros(3)])
 def test_not_a_state_dict(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "odd.pt")
-    assert "is not a state_dict" in refusal(load_state, tmp_path / "odd.pt")
+    assert "is not a state_dict" in refusal(load_checkpoint, tmp_path / "odd.pt")
 
 
 @pytest.mark.parametrize("content", [b"", b"no weights at all", b"PK\x03\x04 half a zip"])
 def test_damaged(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "odd.pt").write_bytes(content)
-    assert str(tmp_path / "odd.pt") in refusal(load_state, tmp_path / "odd.pt")
-    assert "no weights file" in refusal(load_state, tmp_path / "none.pt")
-    assert "cannot read" in refusal(load_state, tmp_path)
+    assert str(tmp_path / "odd.pt") in refusal(load_checkpoint, tmp_path / "odd.pt")
+    assert "no weights file" in refusal(load_checkpoint, tmp_path / "none.pt")
+    assert "cannot read" in refusal(load_checkpoint, tmp_path)
 
 
 def test_own_file_as_pretrained(file: Path, module: nn.Module) -> None:

@@ -19,7 +19,20 @@ from metann.weights.single import WEIGHTS, SingleNetwork
 
 KIND = "cascade"
 CHOSEN = f"{layout.CASCADE}/cascade.json"
-_KEPT = ("architecture", "settings", "num_classes", "channels", "image_size", "class_names", "mean", "std", "dataset", "digest", "seed")
+_KEPT = (
+    "architecture",
+    "settings",
+    "num_classes",
+    "channels",
+    "image_size",
+    "class_names",
+    "mean",
+    "std",
+    "bits",
+    "dataset",
+    "digest",
+    "seed",
+)
 
 
 def in_order(weights: Sequence[Path], rule: CascadeRule) -> list[Path]:

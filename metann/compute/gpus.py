@@ -7,6 +7,7 @@ ends, so there is nothing to clean up after a crash.
 
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,7 +41,13 @@ def lock_folder(environment: Mapping[str, str] = os.environ) -> Path:
 
 def _try(path: Path) -> bool:
     """Take one lock if it is free, and write the process id into it for whoever looks."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode) or status.st_uid != os.getuid() or status.st_nlink != 1:
+        os.close(handle)
+        raise MetannError(
+            f"{path} is no lock file of yours (another's, a link or no file); remove it, or set METANN_LOCKS to a folder of yours"
+        )
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -71,6 +78,9 @@ def take_gpu() -> str | None:
     next_message = time.monotonic()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.stat() if "METANN_LOCKS" in os.environ else folder.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+            raise MetannError(f"{folder} is no folder of yours; remove it, or set METANN_LOCKS to a folder of yours")
         while True:
             for device in devices:
                 if _try(folder / f"gpu_{device}.lock"):

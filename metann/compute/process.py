@@ -9,6 +9,8 @@ import torch
 from metann.compute.gpus import take_gpu
 from metann.errors import MetannError
 
+MOST_THREADS = 4096
+
 
 def start_torch(device: str, threads: int) -> torch.device:
     """Set threads, memory and determinism of this process and choose its device ('auto', 'cpu' or 'cuda'), one GPU to a process.
@@ -16,6 +18,8 @@ def start_torch(device: str, threads: int) -> torch.device:
     Raises:
         MetannError: CUDA is asked for and not there.
     """
+    if not 1 <= threads <= MOST_THREADS:
+        raise MetannError(f"{threads} threads; give 1 to {MOST_THREADS}, at most as many as the machine has cores")
     torch.set_num_threads(threads)
     _keep_freed_memory()
     if device != "cpu":

@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from metann.config.figures import figures_of
 from metann.config.section import Positive, Section
-from metann.config.training import Rate, TrainingSection
+from metann.config.training import Many, Rate, TrainingSection
 from metann.function_call import SwitchFunction
 from metann.thresholds import expand_thresholds
 
@@ -16,7 +16,7 @@ Thresholds = Annotated[tuple[float, ...], BeforeValidator(expand_thresholds)]
 class ExpertSection(TrainingSection):
     """The training of the experts, and what they start from."""
 
-    epochs: Positive = 4
+    epochs: Many = 4
     """Passes over the expert's images."""
     learning_rate: Rate = 0.05
     """The peak of the schedule; lower than the switch's, whose weights are refined."""
@@ -67,7 +67,7 @@ class MnnSection(MnnEvaluation):
     """An expert learns from the images whose probability for its class reaches this."""
     probabilities: Literal["in_sample", "out_of_fold"] = "in_sample"
     """Which probabilities choose the expert sets; out_of_fold: of networks that have not seen the image."""
-    folds: Annotated[int, Field(ge=2)] = 5
+    folds: Annotated[int, Field(ge=2, le=1000)] = 5
     """Networks trained for out_of_fold."""
     expert: ExpertSection = ExpertSection()
     """The training of the experts."""

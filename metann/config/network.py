@@ -4,18 +4,22 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from metann import registry
-from metann.config.section import NonNegative, Section
+from metann.config.section import AnyPath, NonNegative, Section, at_home
 from metann.errors import MetannError, one_of, unknown
 
 
 def scalar(value: object) -> object:
     """A setting from a flag is text; read it as YAML does, so that flags and files give the same value."""
-    return yaml.safe_load(value) if isinstance(value, str) else value
+    try:
+        return yaml.safe_load(value) if isinstance(value, str) else value
+    except (yaml.YAMLError, RecursionError, ValueError):
+        return value  # a text that is no YAML, such as `{a`
 
 
+_LARGEST = 1_000_000
 # Types of settings as the architectures write them; a float may be written as 1.
 _SETTING_TYPES: dict[str, Any] = {"int": int, "float": int | float, "bool": bool, "str": str}
 Settings = dict[str, Annotated[int | float | bool | str, BeforeValidator(scalar)]]
@@ -36,6 +40,25 @@ def check_architecture(architecture: str, settings: Settings) -> None:
         wanted = _SETTING_TYPES.get(known[key])
         if wanted and (not isinstance(value, wanted) or isinstance(value, bool) != (wanted is bool)):
             raise MetannError(f"setting {key} = {value!r} of {architecture} is not of type {known[key]}")
+        if isinstance(value, int | float) and not abs(value) <= _LARGEST:
+            raise MetannError(f"setting {key} = {value!r} of {architecture} is beyond {_LARGEST:,}, which no network is")
+
+
+def _number_or_name(value: object) -> object:
+    """Digits are a number of rows, as from a flag; anything else a name."""
+    if isinstance(value, str):
+        return int(value) if value.isdecimal() else str(at_home(Path(value)))
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise MetannError(f"{value!r} is neither a number of rows nor the name of a column or file")
+    return value
+
+
+def _home_of_file(weights: str | None) -> str | None:
+    return str(at_home(Path(weights))) if weights and weights.startswith("~") else weights
+
+
+Channels = tuple[Annotated[float, Field(allow_inf_nan=False)], ...]
+Spread = tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...]
 
 
 class NetworkSection(Section):
@@ -47,16 +70,20 @@ class NetworkSection(Section):
     """Of the architecture, such as width."""
     training: dict[str, Any] = {}
     """Keys of `training` that differ for this network."""
-    weights: str | None = None
+    weights: Annotated[str | None, AfterValidator(_home_of_file)] = None
     """A local file, 'published', or a torchvision weight name: no training."""
-    probabilities: Path | None = None
-    """.npy (n x K) or .parquet: no network at all."""
-    labels: Path | None = None
-    """.npy (n), with probabilities."""
+    mean: Channels = ()
+    """Of `weights`: what was subtracted from pixel values in [0, 1], a number for each channel; none: the training images' own."""
+    std: Spread = ()
+    """Of `weights`: what they were divided by then."""
+    probabilities: AnyPath | None = None
+    """.npy (n x K), .npz, .csv or .parquet: no network at all."""
+    labels: AnyPath | None = None
+    """.npy, .csv or .txt (n), with probabilities."""
     split: Literal["train", "val", "test"] = "test"
-    """Of an imported .npy."""
-    val_rows: NonNegative = 0
-    """Imported .npy: so many first rows become the validation split."""
+    """Of an imported table without a column 'split'."""
+    val_rows: Annotated[NonNegative | str, BeforeValidator(_number_or_name)] = 0
+    """Imported: so many rows become the validation split; or a column that marks them, or a file of their ids."""
     macs: Annotated[float, Field(gt=0)] | None = None
     """Imported: multiply-accumulates per image, for the cost axis."""
 
@@ -66,6 +93,12 @@ class NetworkSection(Section):
             raise MetannError("a network needs either 'architecture' or 'probabilities'")
         if self.probabilities is not None and self.probabilities.suffix == ".npy" and self.labels is None:
             raise MetannError(f"probabilities {self.probabilities} need 'labels': an .npy file with the true class of each row")
+        if bool(self.mean) != bool(self.std) or len(self.mean) != len(self.std):
+            raise MetannError(f"{len(self.mean)} numbers of mean and {len(self.std)} of std; give both, one for each channel")
+        if self.mean and self.weights is None:
+            raise MetannError("mean and std are of 'weights' made elsewhere; a network that is trained here takes those of its images")
+        if isinstance(self.val_rows, str) and self.probabilities is None:
+            raise MetannError(f"val_rows = {self.val_rows!r} is of 'probabilities'; images are split by the section 'data'")
         if self.architecture is not None:
             check_architecture(self.architecture, self.settings)
         return self

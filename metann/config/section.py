@@ -2,15 +2,27 @@
 
 import json
 from collections.abc import Collection
+from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from metann.errors import MetannError, one_of
 
 Positive = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[int, Field(ge=0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
+
+
+def at_home(path: Path) -> Path:
+    """`~` in a path is a home, as a shell would have it."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise MetannError(f"{path}: there is no such home; write the path in full") from None
+
+
+AnyPath = Annotated[Path, AfterValidator(at_home)]
 
 
 class Section(BaseModel):

@@ -4,22 +4,63 @@ The workflow needs one expert for each class, and a missing folder is better sai
 """
 
 import importlib
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from metann.data.raw import folder_of
+from metann.digests import FileDigests
+from metann.errors import MetannError
+from metann.files import read_json
 from metann.registry import dataset_classes, files_with
 
 if TYPE_CHECKING:
     from metann.config.data import DataSection
 
 
-def class_count(settings: "DataSection") -> int:
+def recorded(folder: Path) -> dict[str, Any]:
+    """What dataset.json of a prepared folder says, unchecked; {} where there is none."""
+    try:
+        found = read_json(folder / "dataset.json")
+    except MetannError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def class_count(settings: "DataSection", known_names: Sequence[str] | None = None) -> int:
     """K: the dataset file's literal `CLASSES`, or what its `class_names(settings)` finds in the folder.
+
+    Args:
+        settings: which data set.
+        known_names: of the prepared data; they count where the files are archived since.
 
     Raises:
         MetannError: the folder is missing or holds no classes.
     """
     known = dataset_classes(settings.name)
+    if known is None and known_names and not folder_of(settings).exists():
+        return len(known_names)
     return known if known is not None else len(importlib.import_module(f"metann.datasets.{settings.name}").class_names(settings))
+
+
+def fingerprint(settings: "DataSection", digests: FileDigests, recorded: str = "") -> str:
+    """What the raw files hold, for the rule that reads them; '' for data sets that are known by their name.
+
+    Args:
+        settings: which data set.
+        digests: of single files.
+        recorded: what it was when the data were prepared; it counts where the files are archived since.
+
+    Raises:
+        MetannError: files that cannot be read.
+    """
+    if settings.name not in files_with("datasets", "fingerprint"):
+        return ""
+    if recorded and not folder_of(settings).exists():
+        return recorded
+    found = importlib.import_module(f"metann.datasets.{settings.name}").fingerprint(settings, digests)
+    digests.keep()
+    return found
 
 
 def check_files(settings: "DataSection") -> None:

@@ -4,16 +4,23 @@ Shapes: N images, C channels, H = W pixels, K classes. `sample_id` is an image's
 pyarrow only, because every training job reads this.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from metann.data.classes import fingerprint
+from metann.data.duplicates import find_duplicates, settle
 from metann.data.raw import RawDataset
 from metann.data.split import assign_splits
-from metann.errors import MetannError
+from metann.digests import FileDigests
+from metann.errors import MetannError, exhausted, failed_system
 from metann.files import atomic, read_json, write_json
+from metann.headers import check_types
+from metann.tables.notices import class_notices
 from metann.tables.probabilities import SPLITS, Samples, digest_of, read_samples, write_samples
 
 if TYPE_CHECKING:
@@ -34,6 +41,12 @@ class DataInfo:
         channels: C.
         image_size: H = W in pixels.
         mean, std: C numbers each, of the training images' pixel values / 255.
+        skipped: reason -> how many files were left out for it.
+        assumed: what was taken for granted, in sentences.
+        notices: what a reader of the results has to know, in sentences.
+        bits: how many bits the files of 16 use; None without such files.
+        files: fingerprint of the raw files; '' for data sets that are known by their name.
+        settings: of the configuration, as far as they change the data.
     """
 
     name: str
@@ -43,6 +56,12 @@ class DataInfo:
     image_size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    assumed: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+    bits: int | None = None
+    files: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +97,15 @@ def channel_statistics(images_NCHW: np.ndarray) -> tuple[tuple[float, ...], tupl
     return tuple(mean), tuple(std)
 
 
+def counting(settings: "DataSection") -> dict[str, Any]:
+    """The settings that change what is prepared: not where the files lie, nor whether they may be fetched."""
+    return settings.model_dump(mode="json", exclude={"root", "download"})
+
+
+def _split_codes(split_N: np.ndarray) -> np.ndarray:
+    return np.searchsorted(sorted(SPLITS), split_N).astype(np.uint8)
+
+
 def write_prepared(folder: Path, raw: RawDataset, settings: "DataSection") -> PreparedData:
     """Split a dataset and write the three files, each whole or not at all, dataset.json last.
 
@@ -88,17 +116,37 @@ def write_prepared(folder: Path, raw: RawDataset, settings: "DataSection") -> Pr
         MetannError: too few images for a split, a class without training images, or the folder cannot be written.
     """
     split = assign_splits(raw.official_split, raw.labels_N, settings)
-    labels_N = np.asarray(raw.labels_N, np.int16)
+    labels_N, images_NCHW = np.asarray(raw.labels_N, np.int16), raw.images_NCHW
+    keep_N, notices = settle(find_duplicates(images_NCHW, labels_N, split, raw.files), settings.duplicates)
+    if not keep_N.all():
+        labels_N, split, images_NCHW = labels_N[keep_N], split[keep_N], images_NCHW[keep_N]
+        emptied = [name for name in SPLITS if not (split == name).any()]
+        if emptied:
+            raise MetannError(f"data.duplicates: drop leaves no image for {emptied[0]}: {notices[0]}")
+    notices += class_notices(split, labels_N, raw.class_names)
     train = split == "train"
     absent = np.flatnonzero(np.bincount(labels_N[train], minlength=len(raw.class_names)) == 0)
     if len(absent):
         names = ", ".join(raw.class_names[k] for k in absent[:6]) + (", ..." if len(absent) > 6 else "")
         raise MetannError(f"{settings.name} has no training images of class {names}; every class needs at least one")
-    images_NCHW = np.ascontiguousarray(raw.images_NCHW)
-    split_code_N = np.searchsorted(sorted(SPLITS), split).astype(np.uint8)
-    digest = digest_of(images_NCHW, labels_N, split_code_N)
+    images_NCHW = np.ascontiguousarray(images_NCHW)
+    digest = digest_of(images_NCHW, labels_N, _split_codes(split))
     mean, std = channel_statistics(images_NCHW[train])
-    info = DataInfo(settings.name, digest, raw.class_names, images_NCHW.shape[1], images_NCHW.shape[2], mean, std)
+    info = DataInfo(
+        name=settings.name,
+        digest=digest,
+        class_names=raw.class_names,
+        channels=images_NCHW.shape[1],
+        image_size=images_NCHW.shape[2],
+        mean=mean,
+        std=std,
+        skipped=dict(raw.skipped),
+        assumed=raw.assumed,
+        notices=tuple(notices),
+        bits=raw.bits,
+        files=fingerprint(settings, FileDigests()),
+        settings=counting(settings),
+    )
     folder = Path(folder)
     try:
         (folder / INFO).unlink(missing_ok=True)  # a job killed half-way must not leave an old description with new images
@@ -109,31 +157,58 @@ def write_prepared(folder: Path, raw: RawDataset, settings: "DataSection") -> Pr
     metadata = {"dataset": info.name, "digest": digest, "class_names": list(info.class_names)}
     write_samples(folder / SAMPLES, Samples(np.arange(len(labels_N), dtype=np.int32), split, labels_N, metadata))
     write_json(folder / INFO, asdict(info))
-    return read_prepared(folder)
+    return read_prepared(folder, check=False)
+
+
+class _Header(BaseModel):
+    """The types of `DataInfo`."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    name: str
+    digest: str
+    class_names: Annotated[list[str], Field(min_length=2)]
+    channels: Annotated[int, Field(ge=1, le=1024)]
+    image_size: Annotated[int, Field(ge=1, le=100_000)]
+    mean: list[Annotated[float, Field(allow_inf_nan=False)]]
+    std: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]]
+    skipped: dict[str, int] = {}
+    assumed: list[str] = []
+    notices: list[str] = []
+    bits: int | None = None
+    files: str = ""
+    settings: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _of_one_shape(self) -> "_Header":
+        if not len(self.mean) == len(self.std) == self.channels:
+            raise ValueError(f"{len(self.mean)} means and {len(self.std)} standard deviations of {self.channels} channels")
+        return self
 
 
 def read_info(folder: Path) -> DataInfo:
     """Read dataset.json alone.
 
     Raises:
-        MetannError: missing, not JSON, or not the expected keys.
+        MetannError: missing, not JSON, or not the expected keys and types.
     """
     path = Path(folder) / INFO
     content = read_json(path)
-    try:
-        info = DataInfo(**{key: tuple(value) if isinstance(value, list) else value for key, value in content.items()})
-        whole = len(info.mean) == len(info.std) == info.channels
-    except (TypeError, AttributeError):
-        whole = False
-    if not whole:
+    if not isinstance(content, dict) or not {"name", "digest", "class_names"} <= set(content):
         raise MetannError(f"{path} is not a description of a prepared dataset; {_CURE}")
-    return info
+    check_types(_Header, content, path, _CURE)
+    return DataInfo(**{key: tuple(value) if isinstance(value, list) else value for key, value in content.items()})
 
 
-def read_prepared(folder: Path) -> PreparedData:
-    """Open a prepared dataset without reading its images.
+def read_prepared(folder: Path, check: bool = True) -> PreparedData:
+    """Open a prepared dataset.
 
-    The digest is compared, not computed: one hash at preparation, none in each of the jobs that follow.
+    Its images are read once and compared with their digest: 0.03 s for 22,000 of 28 x 28 pixels, a third of a second for CIFAR-10, on
+    pages that the job is going to use.
+
+    Args:
+        folder: made by `write_prepared`.
+        check: compare the digest.
 
     Raises:
         MetannError: a file is missing, truncated or foreign, or the three do not belong together.
@@ -146,8 +221,12 @@ def read_prepared(folder: Path) -> PreparedData:
         images_NCHW = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise MetannError(f"no images {path}; {_CURE}") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise MetannError(f"{path} is not a whole image array ({str(error).splitlines()[0]}); {_CURE}") from None
+    except Exception as error:  # whatever numpy raises on foreign bytes
+        if exhausted(error) and not isinstance(error, MemoryError):
+            raise failed_system(path, error) from None
+        raise MetannError(
+            f"{path} is not a whole image array ({(str(error).splitlines() or [type(error).__name__])[0]}); {_CURE}"
+        ) from None
     expected = (len(samples), info.channels, info.image_size, info.image_size)
     if not isinstance(images_NCHW, np.memmap) or images_NCHW.dtype != np.uint8 or images_NCHW.shape != expected:
         found = f"{getattr(images_NCHW, 'dtype', '?')} {getattr(images_NCHW, 'shape', '?')}"
@@ -159,4 +238,6 @@ def read_prepared(folder: Path) -> PreparedData:
         )
     if not np.array_equal(samples.sample_id, np.arange(len(samples))):
         raise MetannError(f"{folder / SAMPLES}: sample_id is not the row of {IMAGES}; {_CURE}")
+    if check and digest_of(images_NCHW, samples.label, _split_codes(samples.split)) != info.digest:
+        raise MetannError(f"{path} or the labels and splits in {SAMPLES} were changed after prepare-data wrote them; {_CURE}")
     return PreparedData(images_NCHW, samples, info)

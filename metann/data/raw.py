@@ -5,13 +5,14 @@ its name is the file's name.
 """
 
 import importlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metann.errors import MetannError, unknown
+from metann.errors import MetannError, one_of, unknown
 from metann.registry import datasets
 from metann.tables.samples import SPLITS
 
@@ -29,12 +30,20 @@ class RawDataset:
         official_split: (N,) text, `train`, `val` or `test`. Without `test` (or `val`) rows a stratified share is taken
             from `train` when the dataset is prepared.
         class_names: K distinct names, in label order.
+        skipped: reason -> how many files were left out for it.
+        assumed: what was taken for granted of the files, in sentences.
+        files: N names for messages; () where images have none.
+        bits: how many bits the files of 16 use; None without such files.
     """
 
     images_NCHW: np.ndarray
     labels_N: np.ndarray
     official_split: np.ndarray
     class_names: tuple[str, ...]
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    assumed: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    bits: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no later stage could use.
@@ -65,7 +74,23 @@ def load_dataset(settings: "DataSection") -> RawDataset:
     """
     if settings.name not in datasets():
         raise unknown("dataset", settings.name, datasets(), "metann/datasets/")
-    return importlib.import_module(f"metann.datasets.{settings.name}").load(settings)
+    return ordered(importlib.import_module(f"metann.datasets.{settings.name}").load(settings), settings.classes)
+
+
+def ordered(raw: RawDataset, names: tuple[str, ...]) -> RawDataset:
+    """The same images with classes in the order of `names`; () changes nothing.
+
+    Raises:
+        MetannError: other names than the dataset's.
+    """
+    if not names or names == raw.class_names:
+        return raw
+    if sorted(names) != sorted(raw.class_names):
+        strange = next((name for name in names if name not in raw.class_names), None)
+        what = f"unknown class {strange!r}" if strange is not None else f"{len(names)} names for {len(raw.class_names)} classes"
+        raise MetannError(f"data.classes: {what}; give each once, in any order: {one_of(raw.class_names)}")
+    place_K = np.array([names.index(name) for name in raw.class_names], np.int16)
+    return replace(raw, labels_N=place_K[raw.labels_N], class_names=names)
 
 
 def folder_of(settings: "DataSection") -> Path:

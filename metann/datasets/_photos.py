@@ -1,50 +1,62 @@
 """Image files that a user names, as a trained model takes them. N images, C channels, S pixels a side."""
 
+import stat
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from metann.datasets._pictures import read_pictures
-from metann.datasets.image_folder import SUFFIXES
+from metann.datasets._pictures import Pictures, read_each
+from metann.datasets._search import SUFFIXES, Found, find_pictures, link_problem, printable
 from metann.errors import MetannError, one_of
 
 
-def find_photos(given: Sequence[Path]) -> list[Path]:
-    """Image files: those that are named, and in a folder those with an image's suffix, in order of their path; hidden ones are not.
+def find_photos(given: Sequence[Path]) -> Found:
+    """Image files: those that are named, and all pictures in the folders that are, in order of their path.
 
     Raises:
-        MetannError: nothing given, a path that is not there, or a folder without images.
+        MetannError: nothing given, a path that is not there or no file, or a folder without images.
     """
-    found: list[Path] = []
+    everything = Found()
     for path in given:
-        if path.is_dir():
-            inside = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and not file.name.startswith("."))
-            if not (inside := sorted(file for file in inside if file.is_file())):
-                raise MetannError(f"no images in folder {path}; known: {one_of(SUFFIXES)}")
-            found += inside
-        elif path.exists():
-            found.append(path)
+        try:
+            mode = path.stat().st_mode
+        except OSError as error:
+            why = f" ({link_problem(path, error)})" if path.is_symlink() or not isinstance(error, FileNotFoundError) else ""
+            raise MetannError(f"no image {printable(path)}{why}; give image files or folders of images") from None
+        if stat.S_ISDIR(mode):
+            inside = find_pictures(path)
+            if not inside.pictures and not inside.problems:
+                left = f"left out: {inside.skipped_text()}" if inside.skipped else f"known: {one_of(SUFFIXES)}"
+                raise MetannError(f"no images in folder {printable(path)}; {left}")
+            everything.add(inside)
+        elif stat.S_ISREG(mode):
+            everything.pictures.append(path)
         else:
-            raise MetannError(f"no image {path}; give image files or folders of images")
-    if not found:
+            raise MetannError(f"{printable(path)} is a pipe, socket or device and no image file; give image files or folders of images")
+    if not given:
         raise MetannError("no images given; give image files or folders of images")
-    return found
+    return everything
 
 
-def read_photos(paths: Sequence[Path], channels: int, size: int) -> np.ndarray:
-    """(N, C, S, S) uint8; colours become grey and grey becomes colours where the networks need it.
+def read_photos(paths: Sequence[Path], channels: int, size: int, bits: int | None = None) -> Pictures:
+    """Those that can be read, as (N, C, S, S) uint8; colours become grey and grey becomes colours where the networks need it.
+
+    Args:
+        bits: how many of a 16-bit file's bits count, as in the training images.
 
     Raises:
-        MetannError: files that cannot be read, or networks of other than 1 or 3 channels.
+        MetannError: networks of other than 1 or 3 channels.
     """
-    images_NCHW = read_pictures(paths, size)
     if channels not in (1, 3):
         raise MetannError(f"the networks take images of {channels} channels; files have 1 (grey) or 3 (colour)")
+    pictures = read_each(paths, size, bits)
+    images_NCHW = pictures.images_NCHW
     if channels > images_NCHW.shape[1]:
         images_NCHW = np.repeat(images_NCHW, channels, axis=1)
     elif channels < images_NCHW.shape[1]:
         colours_NHWC = np.ascontiguousarray(images_NCHW.transpose(0, 2, 3, 1))
         images_NCHW = np.stack([np.asarray(Image.fromarray(image).convert("L"))[None] for image in colours_NHWC])
-    return images_NCHW
+    return replace(pictures, images_NCHW=images_NCHW)

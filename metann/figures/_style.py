@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import Normal, Stroke
 
+from metann.figures._letters import drawable, families
 from metann.files import atomic
 
 # Okabe and Ito 2008: distinct for all common kinds of colour blindness.
@@ -53,13 +54,26 @@ STYLE: dict[str, Any] = {
 Draw = Callable[[dict[str, pd.DataFrame]], Figure]
 
 
+def style() -> dict[str, Any]:
+    """The style, with the fonts of this system that have the letters which its first font lacks."""
+    return STYLE | {"font.family": families()}
+
+
+def _drawable(table: pd.DataFrame) -> pd.DataFrame:
+    """A table whose texts are drawn as they are: class names come from outside."""
+    texts = {name: column.map(drawable) for name, column in table.items() if column.map(lambda value: isinstance(value, str)).any()}
+    changed = table.assign(**texts) if texts else table.copy(deep=False)
+    changed.attrs = {key: list(map(drawable, value)) if key == "class_names" else value for key, value in table.attrs.items()}
+    return changed
+
+
 def styled(draw: Draw) -> Draw:
     """Draw under the shared style, whatever the caller's settings are."""
 
     @functools.wraps(draw)
     def inner(tables: dict[str, pd.DataFrame]) -> Figure:
-        with mpl.rc_context({**mpl.rcParamsDefault, **STYLE, "backend": mpl.get_backend()}):
-            return draw(tables)
+        with mpl.rc_context({**mpl.rcParamsDefault, **style(), "backend": mpl.get_backend()}):
+            return draw({name: _drawable(table) for name, table in tables.items()})
 
     return inner
 
@@ -165,5 +179,5 @@ def confidence_of(frame: pd.DataFrame) -> float:
 def save(figure: Figure, path: Path, suffix: str) -> None:
     """Write a figure as 'png' or 'svg', whole or not at all; no date and no random names, so the same figure gives the same bytes."""
     metadata = {"Software": None} if suffix == "png" else {"Date": None, "Creator": None}
-    with mpl.rc_context({**mpl.rcParamsDefault, **STYLE, "backend": mpl.get_backend()}), atomic(path) as temporary:
+    with mpl.rc_context({**mpl.rcParamsDefault, **style(), "backend": mpl.get_backend()}), atomic(path) as temporary:
         figure.savefig(temporary, format=suffix, metadata=metadata)

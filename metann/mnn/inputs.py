@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from metann.errors import MetannError, one_of
-from metann.files import read_json
+from metann.files import read_sealed_json
 from metann.mnn.prefix import Prefix
 from metann.mnn.setting import functions_of
 from metann.tables.frames import read_arrow
@@ -131,7 +131,7 @@ def read_expert_sets(paths: Sequence[Path], class_names: Sequence[str]) -> "pd.D
     files = [file for path in paths for file in (sorted(path.rglob("expert_set.json")) if path.is_dir() else [path])]
     rows: list[dict[str, Any]] = []
     for file in files:
-        facts = read_json(file)
+        facts = read_sealed_json(file)
         try:
             described = {key: facts[key] for key in ("seed", "dataset_threshold", "class", "state", "size", "val_size")}
             pairs = list(zip(facts["composition"], facts["val_composition"], strict=True))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from metann.report.text import macs, markdown_table, p_value, percent, points
+from metann.report.text import escaped, macs, markdown_table, p_value, percent, points
 from metann.statistics.verdict import Verdict, verdict_of_chance, verdict_of_counts
 from metann.thresholds import format_threshold
 
@@ -103,7 +103,7 @@ def expert_sets_section(sets: pd.DataFrame, chosen: pd.DataFrame, metadata: Mapp
     for threshold, group in sizes.groupby("dataset_threshold"):
         share = own[own["dataset_threshold"] == threshold]["images"].sum() / max(group["size"].sum(), 1)
         untrained = group[group["state"] != "trained"]
-        not_trained = ", ".join(f"{row.class_name} ({row.state}, seed {row.seed})" for row in untrained.itertuples()) or "none"
+        not_trained = ", ".join(f"{escaped(row.class_name)} ({row.state}, seed {row.seed})" for row in untrained.itertuples()) or "none"
         span = f"{group['size'].min():,} to {group['size'].max():,}"
         rows.append([format_threshold(threshold), f"{group['size'].mean():,.0f}", span, percent(share), not_trained])
     text = markdown_table(["dataset threshold", "images per expert", "from, to", "of the expert's own class", "not trained"], rows)
@@ -123,5 +123,5 @@ def _composition(group: pd.DataFrame) -> list[str]:
     size = int(group["size"].iloc[0])
     own = group[group["class"] == group["true_class"]]["images"].sum()
     others = group[(group["class"] != group["true_class"]) & (group["images"] > 0)].nlargest(3, "images")
-    named = ", ".join(f"{row.true_name} {row.images:,}" for row in others.itertuples())
-    return [str(group["class_name"].iloc[0]), f"{size:,}", percent(own / size) if size else "", named or "none"]
+    named = ", ".join(f"{escaped(row.true_name)} {row.images:,}" for row in others.itertuples())
+    return [escaped(group["class_name"].iloc[0]), f"{size:,}", percent(own / size) if size else "", named or "none"]

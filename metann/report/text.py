@@ -1,5 +1,6 @@
 """Numbers as text: percent, costs, counts and tables; differences with their intervals come from where verdicts are worded."""
 
+import unicodedata
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -47,11 +48,26 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
+def escaped(name: str) -> str:
+    """A name from outside for a page: shown as it is, and read by nobody as markup, whichever way its letters run."""
+    text = "".join(f"\\{letter}" if letter in "\\`*_{}[]<>#~$&!" else letter for letter in str(name))
+    text = "".join(letter if letter.isprintable() else " " for letter in text)
+    # Else numbers behind a name in Arabic or Hebrew would stand before it.
+    return f"\u2068{text}\u2069" if any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in text) else text
+
+
+def width(text: str) -> int:
+    """Columns that a text takes in a terminal: two for a Chinese letter, none for an accent on its own."""
+    return sum(0 if unicodedata.combining(letter) else 1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text)
+
+
 def aligned_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Collection[int] = ()) -> str:
     """A table for a terminal: columns two blanks apart, set to the right but for those whose numbers are in `left`."""
     lines = [header, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) if i in left else cell.rjust(width) for i, (cell, width) in enumerate(zip(line, widths, strict=True)))
-        for line in lines
-    )
+    widths = [max(width(line[column]) for line in lines) for column in range(len(header))]
+
+    def padded(line: Sequence[str]) -> str:
+        blanks = [" " * (wide - width(cell)) for cell, wide in zip(line, widths, strict=True)]
+        return "  ".join(cell + blank if i in left else blank + cell for i, (cell, blank) in enumerate(zip(line, blanks, strict=True)))
+
+    return "\n".join(map(padded, lines))

@@ -36,6 +36,8 @@ def export_probabilities(
     out_of_fold
         Write the training images only, each as seen by the network whose training left it out.
     """
+    from dataclasses import replace
+
     import numpy as np
     import torch
 
@@ -47,6 +49,7 @@ def export_probabilities(
     from metann.data.prepared import read_prepared
     from metann.errors import MetannError
     from metann.seeds import derive_seed
+    from metann.tables.notices import accuracy_notices, say
     from metann.tables.probabilities import Probabilities, write_probabilities
     from metann.training.objectives import class_probabilities
     from metann.weights.files import load_weights
@@ -93,7 +96,9 @@ def export_probabilities(
         p_NK=class_probabilities(logits_NK).float().numpy(),
         log_partition=logits_NK.double().logsumexp(dim=1).float().numpy(),
     )
-    write_probabilities(output, table)
+    notices = accuracy_notices(table)
+    write_probabilities(output, replace(table, metadata=metadata | {"notices": notices}))
     for split in sorted(set(table.split)):
         part = table.select(split)
         print(f"{split}: {len(part)} images, accuracy {np.mean(part.p_NK.argmax(axis=1) == part.label):.4f}")
+    say(notices)

@@ -51,25 +51,47 @@ def predict(
     threads
         Torch threads on the CPU.
     """
+    import sys
     from json import dumps
 
     from metann.compute.process import start_torch
     from metann.datasets._photos import find_photos, read_photos
+    from metann.datasets._search import printable
+    from metann.errors import MetannError
     from metann.model import described_rows, load
     from metann.report.text import aligned_table
 
-    paths = find_photos(images)
+    found = find_photos(images)
+    broken = [f"{printable(path)} ({problem})" for path, problem in found.problems.items()]
     target = start_torch(device, threads)
     choice = {"network": network, "seed": seed, "dataset_threshold": dataset_threshold, "switch_function": switch_function}
     choice["setting"] = setting
     asked = load(model, family=family, **choice).to(target)
-    cells = []
-    for start in range(0, len(paths), BATCH):
-        some = paths[start : start + BATCH]
-        answer = asked.answer(read_photos(some, asked.header["channels"], asked.header["image_size"]))
-        for row in described_rows(answer, some, asked.class_names):
+    if found.skipped:
+        print(f"metann: left out: {found.skipped_text()}", file=sys.stderr)
+    cells, header = [], asked.header
+    for start in range(0, len(found.pictures), BATCH):
+        some = found.pictures[start : start + BATCH]
+        pictures = read_photos(some, header["channels"], header["image_size"], header.get("bits"))
+        broken += pictures.problems.values()
+        good = [row for row in range(len(some)) if row not in pictures.problems]
+        if not good:
+            continue
+        answer = asked.answer(pictures.images_NCHW[good])
+        for row in described_rows(answer, [printable(some[row]) for row in good], asked.class_names):
             if json:
                 print(dumps(row))
-            cells.append([row["file"], row["class"], f"{row['probability']:.4f}", ", ".join(row["ran"]), f"{row['macs']:,}"])
+            cells.append(
+                [
+                    row["file"],
+                    printable(row["class"]),
+                    f"{row['probability']:.4f}",
+                    ", ".join(map(printable, row["ran"])),
+                    f"{row['macs']:,}",
+                ]
+            )
     if not json:
         print(aligned_table(["file", "class", "probability", "ran", "MACs"], cells, left=(0, 1, 3)))
+    if broken:
+        shown, number = ", ".join(broken[:5]) + (", ..." if len(broken) > 5 else ""), len(found.pictures) + len(found.problems)
+        raise MetannError(f"{len(broken)} of {number} images cannot be read: {shown}; the others have their answers")

@@ -5,6 +5,7 @@ from pathlib import Path
 from metann.config.data import DataSection
 from metann.data.prepared import write_prepared
 from metann.data.raw import load_dataset
+from metann.tables.notices import say
 from metann.tables.samples import SPLITS
 
 
@@ -27,3 +28,8 @@ def prepare_data(*, data: DataSection, output: Path) -> None:
         f"{info.name}: {counts} images of {len(info.class_names)} classes, {info.channels} x {size} x {size}, "
         f"{prepared.images_NCHW.nbytes / 1e6:.1f} MB in {output}"
     )
+    for reason, number in info.skipped.items():
+        print(f"left out: {number} {reason}")
+    for sentence in info.assumed:
+        print(f"assumed: {sentence}")
+    say(info.notices)

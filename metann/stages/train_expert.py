@@ -48,7 +48,7 @@ def train_expert(
     from metann.cost.macs import count_macs
     from metann.data.prepared import read_prepared
     from metann.errors import MetannError
-    from metann.files import write_json
+    from metann.files import write_sealed_json
     from metann.mnn.experts import Lesson, train_one
     from metann.tables.join import check_seed, joined
     from metann.tables.probabilities import ExpertProbabilities, read_probabilities, write_expert_probabilities
@@ -87,7 +87,7 @@ def train_expert(
         # An expert is built as the switch is; to count again would cost each job an import of 0.2 s.
         metadata["macs"] = table.metadata.get("macs") or count_macs(trained.module, info.channels, info.image_size)
         write_history(folder / "training.csv", trained.history, COLUMNS)
-        write_json(folder / "expert_set.json", trained.facts.as_dict() | identity)
+        write_sealed_json(folder / "expert_set.json", trained.facts.as_dict() | identity)
         keys = (column[lesson.asked] for column in (samples.sample_id, samples.split, samples.label))
         answers = ExpertProbabilities(*keys, metadata, expert_probability=trained.answers_N)
         write_expert_probabilities(folder / "expert_probabilities.parquet", answers)

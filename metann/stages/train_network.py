@@ -80,6 +80,8 @@ def train_network(
         "code": code,
         "versions": versions(),
     }
+    if info.bits is not None:
+        header["bits"] = info.bits  # of 16-bit files: what is predicted later is scaled alike
     if fold is not None:
         if not 0 <= fold < folds:
             raise MetannError(f"fold {fold} is not in 0 .. {folds - 1}; give another --fold, or more --folds")
@@ -89,7 +91,11 @@ def train_network(
         published = importlib.import_module("metann.weights.published")
         module, found = published.pretrained(network.architecture, network.weights, header)
         history = []
-        header |= found
+        foreign = importlib.import_module("metann.weights.foreign")
+        seen, assumed = foreign.normalisation((network.mean, network.std), found, header, network.weights)
+        header |= found | seen | {"assumed": [*found.get("assumed", ()), *assumed]}
+        for sentence in header["assumed"]:
+            print(f"assumed: {sentence}")
     else:
         torch.manual_seed(derive_seed(seed, "train_network", name, fold, "weights"))
         module = build(network.architecture, len(info.class_names), info.channels, info.image_size, **network.settings)

@@ -101,7 +101,8 @@ def distributions(what: str, hint: str = "") -> Rule:
         if good_N.all():
             return None
         row, bad = int(np.argmin(good_N)), int((~good_N).sum())
-        return f"{what} of sample {table.sample_id[row]} sum to {sums_N[row]:.6g}, not to 1 ({bad} such rows of {len(good_N)}){hint}"
+        why = hint if (p_NK[row] < 0).any() or (p_NK[row] > 1).any() else ""  # inside [0, 1] the cause is another
+        return f"{what} of sample {table.sample_id[row]} sum to {sums_N[row]:.6g}, not to 1 ({bad} such rows of {len(good_N)}){why}"
 
     return rule
 

@@ -1,8 +1,11 @@
-"""Tables of probabilities made elsewhere: .npy and .parquet files, checked as strictly as our own. N images, K classes.
+"""Tables of probabilities made elsewhere, checked as strictly as our own. N images, K classes.
 
 Not a dataset: a network whose images nobody here has seen.
 """
 
+import hashlib
+import unicodedata
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,52 +14,79 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from metann.errors import MetannError, unknown
-from metann.tables.checks import TOLERANCE, are_distributions
-from metann.tables.columns import is_number
-from metann.tables.probabilities import digest_of, one_line, read_probabilities
+from metann.errors import MetannError, one_of, unknown
+from metann.tables.foreign import read_columns, read_values
+from metann.tables.notices import accuracy_notices, class_notices, shown
+from metann.tables.probabilities import digest_of, read_probabilities
 from metann.tables.samples import SPLITS, Probabilities
+from metann.tables.scales import as_probabilities, squeezed
+from metann.tables.validation_rows import first_or_fair, named_rows
 
 if TYPE_CHECKING:
     from metann.config.network import NetworkSection
 
-_COLUMNS = {column.field: column for column in Probabilities.COLUMNS}
-_OPTIONAL = [column for column in Probabilities.COLUMNS if not column.several]
+# Columns that may name the images, the surest first.
+KEYS = (
+    "file",
+    "path",
+    "filename",
+    "file_name",
+    "filepath",
+    "file_path",
+    "image",
+    "image_path",
+    "image_file",
+    "image_id",
+    "name",
+    "id",
+    "key",
+)
 
 
 def read_foreign(network: "NetworkSection") -> Probabilities:
     """The table that a network's `probabilities` names, in this project's form.
 
     Returns:
-        ids are row numbers unless a column says otherwise, log_partition is 0 unless a column says otherwise. The digest is
-        that of the labels, so that tables of the same images in the same order can be compared. A table that metann wrote
-        comes back as it is.
+        ids are numbers of a column `sample_id`, or the places of the images' names (a column `file`, `path`, `id` ...) in their order,
+        or row numbers; log_partition is 0 unless a column says otherwise. The digest is that of the labels in the order of the ids, so
+        that tables of the same images can be compared in whatever order their rows are. A table that metann wrote comes back as it is.
 
     Raises:
         MetannError: missing, truncated or pickled file, wrong shapes or types, lengths that differ, labels out of range,
             NaN, or rows that are no probabilities. One line that names the file.
     """
     path = network.probabilities
-    if path is None or path.suffix not in (".npy", ".parquet"):
-        raise MetannError(f"probabilities {path} are not an .npy or .parquet file; save them as one of these")
+    if path is None:
+        raise MetannError("a network without probabilities is no table; give the path of one")
     if path.suffix == ".parquet" and _is_ours(path):
         if network.val_rows or network.labels:
             raise MetannError(f"{path} is a metann table with splits and labels of its own; leave val_rows and labels out")
         return read_probabilities(path)
-    columns = {"p_NK": _load(path)} if path.suffix == ".npy" else _columns(path)
-    p_NK = _checked_rows(columns["p_NK"], path)
+    columns = read_columns(path)
+    p_NK, assumed = as_probabilities(columns["p_NK"], path)
     n, k = p_NK.shape
-    labels_N = columns.get("label") if network.labels is None else _load(network.labels)
+    labels_N = columns.get("label") if network.labels is None else read_values(network.labels)
     if labels_N is None:
         raise MetannError(f"{path} has no true classes; add a column 'label', or give 'labels': an .npy file with one per row")
-    labels_N = _whole(labels_N, n, k, f"{network.labels or path}: label").astype(_COLUMNS["label"].dtype)
-    ids_N = _whole(columns.get("sample_id", np.arange(n)), n, 2**31, f"{path}: sample_id").astype(_COLUMNS["sample_id"].dtype)
-    if len(np.unique(ids_N)) != n:
-        raise MetannError(f"{path}: sample_id repeats; ids are unique over all splits, number the images anew")
-    metadata = {"dataset": "imported", "digest": digest_of(labels_N), "class_names": [f"c{c}" for c in range(k)]}
-    log_partition = columns.get("log_partition", np.zeros(n)).astype(_COLUMNS["log_partition"].dtype)
-    split_N = _splits(columns.get("split"), n, network)
-    return Probabilities(ids_N, split_N, labels_N, metadata, p_NK=p_NK, log_partition=log_partition, file=path)
+    labels_N = _whole(labels_N, n, k, f"{network.labels or path}: label").astype(np.int16)
+    ids_N, names_N, key = _ids(columns, n, path)
+    assumed += [f"column {key!r} names the images"] if key else []
+    order_N = np.argsort(ids_N)
+    split_N, notices = _splits(columns, ids_N, names_N, labels_N, network)
+    log_partition = _of_length(columns.get("log_partition", np.zeros(n)), n, f"{path}: log_partition").astype(np.float32)
+    metadata = {
+        "dataset": "imported",
+        "digest": digest_of(labels_N[order_N]),
+        "class_names": [f"c{c}" for c in range(k)],
+        "assumed": assumed,
+    }
+    if names_N is not None:
+        metadata["image_names"] = hashlib.sha256("\n".join(names_N[order_N].tolist()).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    table = Probabilities(ids_N, split_N, labels_N, metadata, p_NK=p_NK, log_partition=log_partition, file=path)
+    notices += [*_never(labels_N, k), *class_notices(split_N, labels_N, metadata["class_names"]), *accuracy_notices(table)]
+    if sentence := squeezed(p_NK):
+        notices.append(sentence)
+    return replace(table, metadata=metadata | {"notices": notices})
 
 
 def rename(table: Probabilities, name: str, network: "NetworkSection", **facts: object) -> Probabilities:
@@ -74,84 +104,94 @@ def _is_ours(path: Path) -> bool:
     try:
         return b"metann" in (pq.read_schema(path).metadata or {})
     except (OSError, pa.ArrowException):
-        return False  # `_columns` says what is wrong
+        return False  # `read_columns` says what is wrong
 
 
-def _splits(given: np.ndarray | None, n: int, network: "NetworkSection") -> np.ndarray:
-    if given is None:
-        if network.val_rows >= n:
-            raise MetannError(f"val_rows = {network.val_rows}, but {network.probabilities} has {n} rows; leave some for {network.split}")
-        return np.where(np.arange(n) < network.val_rows, "val", network.split)
-    if network.val_rows:
-        raise MetannError(f"{network.probabilities} has its own column 'split'; leave val_rows out")
-    split = given.astype(str)
-    strange = sorted(set(split.tolist()) - set(SPLITS))
-    if strange:
-        raise unknown("split", strange[0], SPLITS, f"or mend column 'split' of {network.probabilities}")
-    return split
+def _ids(columns: Mapping[str, np.ndarray], n: int, path: Path) -> tuple[np.ndarray, np.ndarray | None, str | None]:
+    """(N,) int32 ids, the (N,) names of the images and the column that gave them, where there is one."""
+    key = next((name for name in KEYS if name in columns and _names(columns[name], n) is not None), None)
+    names_N = _names(columns[key], n) if key else None
+    if names_N is not None and len(set(names_N.tolist())) != n:
+        if key in ("name", "id", "key", "image_id"):  # of a patient, of a class ...
+            key = names_N = None
+        else:
+            values, counts = np.unique(names_N, return_counts=True)
+            raise MetannError(
+                f"{path}: column {key!r} says {values[counts.argmax()]!r} {counts.max()} times; a file stands once in a table"
+            )
+    numbers = "sample_id" if "sample_id" in columns else key if key and columns[key].dtype.kind in "iu" else None
+    if numbers:
+        names_N, key = (None, None) if key == numbers else (names_N, key)
+        ids_N = _whole(columns[numbers], n, 2**31, f"{path}: {numbers}").astype(np.int32)
+        if len(np.unique(ids_N)) != n:
+            raise MetannError(f"{path}: sample_id repeats; ids are unique over all splits, number the images anew")
+        return ids_N, names_N, key
+    if names_N is None:
+        return np.arange(n, dtype=np.int32), None, None
+    place = {name: rank for rank, name in enumerate(sorted(names_N.tolist()))}
+    return np.array([place[name] for name in names_N.tolist()], np.int32), names_N, key
 
 
-def _columns(path: Path) -> dict[str, np.ndarray]:
-    """`p_NK`, and what else a Parquet file has of label, split, sample_id and log_partition."""
-    try:
-        arrow = pq.read_table(path, partitioning=None)
-    except FileNotFoundError:
-        raise MetannError(f"no file {path}; check the path of probabilities") from None
-    except (OSError, pa.ArrowException) as error:
-        raise MetannError(f"{path} is not a whole Parquet file ({str(error).splitlines()[0]}); save it again") from None
-    wanted = _COLUMNS["p_NK"]
-    classes = wanted.names_in(arrow.column_names)
-    if not classes:
-        raise MetannError(f"{path}: columns {one_line(arrow.column_names)} are not {wanted.text}; rename them")
-    optional = [column for column in _OPTIONAL if column.name in arrow.column_names]
-    texts = [column.name for column in optional if column.dtype is str]
-    for name in (*classes, *(column.name for column in optional)):
-        column = arrow.column(name)
-        if column.null_count or not (is_number(column.type) or name in texts):
-            raise MetannError(f"{path}: column {name!r} is {column.type} with {column.null_count} nulls; numbers without gaps are needed")
-    found = {column.field: arrow.column(column.name).to_numpy() for column in optional}
-    return found | {"p_NK": np.stack([arrow.column(name).to_numpy() for name in classes], axis=1)}
+def _names(values: np.ndarray, n: int) -> np.ndarray | None:
+    """(N,) names in one form, of a column of texts or whole numbers; None for any other."""
+    if values.shape != (n,) or values.dtype.kind not in "OUSiu":
+        return None
+    texts = [value.decode(errors="surrogateescape") if isinstance(value, bytes) else str(value) for value in values.tolist()]
+    return np.array([unicodedata.normalize("NFC", text.strip()).replace("\\", "/").removeprefix("./") for text in texts], object)
 
 
-def _load(path: Path) -> np.ndarray:
-    try:
-        array = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise MetannError(f"no file {path}; check the paths of probabilities and labels") from None
-    except (OSError, ValueError, EOFError) as error:
-        pickled = " (a pickle can run code and is never read)" if "pickle" in str(error).lower() else ""
-        raise MetannError(f"{path} is not a whole .npy file of numbers{pickled}; write it with numpy.save, allow_pickle=False") from None
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise MetannError(f"{path} is an archive of arrays, not one; write the array alone with numpy.save")
-    return array
+def _splits(
+    columns: Mapping[str, np.ndarray], ids_N: np.ndarray, names_N: np.ndarray | None, labels_N: np.ndarray, network: "NetworkSection"
+) -> tuple[np.ndarray, list[str]]:
+    """(N,) text, and what has to be said of it."""
+    path, wanted = network.probabilities, network.val_rows
+    given = columns.get("split")
+    if given is not None and wanted != "split":
+        if wanted:
+            raise MetannError(f"{path} has its own column 'split'; leave val_rows out")
+        split = _of_length(given, len(ids_N), f"{path}: split").astype(str)
+        strange = sorted(set(split.tolist()) - set(SPLITS))
+        if strange:
+            raise unknown("split", strange[0], SPLITS, f"or mend column 'split' of {path}")
+        return split, []
+    if not wanted:
+        return np.full(len(ids_N), network.split), []
+    if isinstance(wanted, int):
+        if wanted >= len(ids_N):
+            raise MetannError(f"val_rows = {wanted}, but {path} has {len(ids_N)} rows; leave some for {network.split}")
+        val_N, notices = first_or_fair(ids_N, labels_N, wanted)
+    else:
+        val_N, notices = named_rows(wanted, columns, ids_N, names_N, path), []
+        if val_N.all() or not val_N.any():
+            raise MetannError(
+                f"val_rows = {wanted} takes {int(val_N.sum())} of {len(val_N)} rows of {path}; some have to be left for each side"
+            )
+    return np.where(val_N, "val", network.split), notices
+
+
+def _never(labels_N: np.ndarray, k: int) -> list[str]:
+    """Columns that are never a label."""
+    absent = np.setdiff1d(np.arange(k), labels_N)
+    if not len(absent):
+        return []
+    likely = "do labels count from 0, and in the order of the columns?" if 0 in absent or k - 1 in absent else "are all classes among them?"
+    return [f"{len(absent)} of {k} columns are never a label ({shown([f'p_{c}' for c in absent])}); {likely}"]
+
+
+def _of_length(values: np.ndarray, n: int, what: str) -> np.ndarray:
+    values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+    if values.shape != (n,):
+        raise MetannError(f"{what} has shape {values.shape}, the probabilities have {n} rows; one per row is needed")
+    return values
 
 
 def _whole(values: np.ndarray, n: int, limit: int, what: str) -> np.ndarray:
     """(N,) whole numbers in 0..limit-1, one per row; a column vector is laid flat."""
-    values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
-    if values.shape != (n,):
-        raise MetannError(f"{what} has shape {values.shape}, the probabilities have {n} rows; one per row is needed")
+    values = _of_length(values, n, what)
     if values.dtype.kind not in "iuf" or not np.array_equal(values, np.rint(values)):
-        raise MetannError(f"{what} is {values.dtype}, not whole numbers from 0 to {limit - 1}")
+        names = f" (such as {one_of(values[:3].tolist())}; give each class its number)" if values.dtype.kind in "OU" else ""
+        raise MetannError(f"{what} is {values.dtype}, not whole numbers from 0 to {limit - 1}{names}")
     if values.min() < 0 or values.max() >= limit:
-        raise MetannError(f"{what} runs from {values.min()} to {values.max()}; it must lie in 0 .. {limit - 1}")
+        from_one = "; do they count from 1? Subtract 1" if values.min() == 1 and values.max() == limit else ""
+        raise MetannError(f"{what} runs from {values.min()} to {values.max()}; it must lie in 0 .. {limit - 1}{from_one}")
     return values
-
-
-def _checked_rows(p_NK: np.ndarray, path: Path) -> np.ndarray:
-    """(N, K) float32 probabilities; half-precision rows, which cannot sum to 1 within 1e-4, are scaled to do so."""
-    if p_NK.ndim != 2 or p_NK.shape[1] < 2 or not len(p_NK) or p_NK.dtype.kind != "f":
-        raise MetannError(f"{path} holds {p_NK.dtype} {p_NK.shape}; probabilities are floats (images, classes), two classes or more")
-    gaps_N = np.isnan(p_NK).any(axis=1)
-    if gaps_N.any():
-        raise MetannError(f"{path}: row {int(np.argmax(gaps_N))} holds NaN; every probability must be a number")
-    half = p_NK.dtype == np.float16
-    good_N, sums_N = are_distributions(p_NK, 5e-3 if half else TOLERANCE)
-    if not good_N.all():
-        row = int(np.argmin(good_N))
-        raise MetannError(
-            f"{path}: row {row} sums to {sums_N[row]:.6g} and its least value is {p_NK[row].min():.3g} ({int((~good_N).sum())} such rows "
-            f"of {len(p_NK)}); probabilities are >= 0 and sum to 1; are they logits? Apply a softmax first"
-        )
-    return (p_NK / sums_N[:, None]).astype(np.float32) if half else p_NK.astype(np.float32)

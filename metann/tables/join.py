@@ -20,6 +20,12 @@ def align(reference: Samples, other: Samples) -> np.ndarray:
     Raises:
         MetannError: another dataset or class order, missing or additional ids, or unequal labels or splits. The files are named.
     """
+    names = [table.metadata.get("image_names") for table in (reference, other) if table.metadata.get("dataset") == "imported"]
+    if len(names) == 2 and names[0] != names[1]:
+        if None in names:
+            named, nameless = (reference, other) if names[1] is None else (other, reference)
+            raise MetannError(f"{named.where} names its images and {nameless.where} does not; give both a column 'file', or neither")
+        raise MetannError(f"{other.where} names other images than {reference.where}; give tables of the same images, named alike")
     for key, what in [("digest", "dataset"), ("class_names", "class order")]:
         mine, theirs = reference.metadata.get(key), other.metadata.get(key)
         if mine is not None and theirs is not None and mine != theirs:

@@ -4,12 +4,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, Field
 
-from metann.errors import MetannError
+from metann.errors import MetannError, exhausted, failed_system
+from metann.headers import check_types, parse_header
 
 _META = b"metann"
 CURE = "delete it and run snakemake again"
@@ -47,20 +49,36 @@ def read_sealed(path: Path, kind: str, schema: int) -> tuple[pa.Table, dict[str,
         arrow = pq.ParquetFile(path, memory_map=True).read()  # read_table imports pandas, and takes five times as long for a small file
     except FileNotFoundError:
         raise MetannError(f"no table {path}; run the stage that makes it, or check the path") from None
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, MemoryError) as error:
+        if exhausted(error):
+            raise failed_system(path, error) from None
         raise MetannError(f"{path} is not a whole Parquet file ({str(error).splitlines()[0]}); {CURE}") from None
     return arrow, _open(path, arrow, kind, schema)
 
 
+class Header(BaseModel):
+    """What every table may say of itself; families add their own."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    kind: str
+    dataset: str | None = None
+    digest: str | None = None
+    class_names: list[str] | None = None
+    network: str | None = None
+    architecture: str | None = None
+    seed: int | None = None
+    macs: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    notices: list[str] = []
+    assumed: list[str] = []
+
+
 def _open(path: Path, arrow: pa.Table, kind: str, schema: int) -> dict[str, Any]:
-    raw = (arrow.schema.metadata or {}).get(_META)
-    try:
-        metadata = json.loads(raw) if raw else {}
-    except json.JSONDecodeError:
-        metadata = {}
+    metadata = parse_header((arrow.schema.metadata or {}).get(_META) or b"{}", path)
     if metadata.get("kind") != kind or metadata.get("schema") != schema:
         found = f"kind {metadata['kind']!r}, schema {metadata.get('schema')}" if "kind" in metadata else "no metann metadata"
-        raise MetannError(f"{path} is not a metann table of kind {kind!r} and schema {schema} ({found}); {CURE}")
+        raise MetannError(f"{path} is not a metann table of kind {kind!r} and schema {schema} ({found[:120]}); {CURE}")
     if metadata.pop("content", None) != _content_digest(arrow, metadata):
         raise MetannError(f"{path} was changed after metann wrote it; {CURE}")
+    check_types(Header, metadata, path, CURE)
     return metadata

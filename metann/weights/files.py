@@ -4,21 +4,22 @@ The header is JSON under the one metadata key `metann` (several keys would be st
 different files). Files made elsewhere (plain safetensors, a pickled state_dict) are read as tensors only, never as code.
 """
 
+import hashlib
 import json
-import pickle
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from metann.errors import MetannError
+from metann.errors import MetannError, exhausted, failed_system
 from metann.files import atomic
+from metann.headers import check_types, parse_header
 from metann.networks._build import build
 
 REQUIRED = ("architecture", "num_classes", "channels", "image_size")
@@ -79,9 +80,52 @@ def save_tensors(path: Path, state: Mapping[str, Tensor], header: Mapping[str, A
     """Write named tensors with a header of whatever JSON can hold, whole or not at all; the same content makes the same bytes."""
     # Tensors of a file may not share memory or be strided (channels_last is).
     state = {key: tensor.detach().to("cpu", copy=True).contiguous() for key, tensor in state.items()}
-    text = json.dumps(dict(header), sort_keys=True, allow_nan=False)
+    plain = {key: value for key, value in header.items() if key != "content"}
+    text = json.dumps(plain | {"content": _content(plain, state)}, sort_keys=True, allow_nan=False)
     with atomic(Path(path)) as temporary:  # not save_file, whose files only their owner may read
         temporary.write_bytes(save(state, metadata={"metann": text}))
+
+
+def _content(header: Mapping[str, Any], state: Mapping[str, Tensor]) -> str:
+    """16 hex digits over a header and tensors on the CPU, in whatever order a file keeps them."""
+    digest = hashlib.blake2b(json.dumps(dict(header), sort_keys=True).encode(), digest_size=8)
+    for key in sorted(state):
+        tensor = state[key].detach()
+        digest.update(f"{key} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+class Header(BaseModel):
+    """What a weights file says of itself, as far as networks are built from it; families add their own."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    kind: str | None = None
+    architecture: str | None = None
+    num_classes: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    channels: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    image_size: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    settings: dict[str, int | float | bool | str] = {}
+    class_names: list[str] | None = None
+    mean: list[Annotated[float, Field(allow_inf_nan=False)]] | None = None
+    std: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = None
+    network: str | None = None
+    seed: int | None = None
+    digest: str | None = None
+    bits: Annotated[int, Field(ge=1, le=16)] | None = None
+    assumed: list[str] = []
+
+    @model_validator(mode="after")
+    def _of_one_shape(self) -> "Header":
+        for what, values, number, of in (
+            ("class names", self.class_names, self.num_classes, "classes"),
+            ("numbers of mean", self.mean, self.channels, "channels"),
+            ("numbers of std", self.std, self.channels, "channels"),
+        ):
+            if values is not None and number is not None and len(values) != number:
+                raise ValueError(f"{len(values)} {what} for {number} {of}")
+        return self
 
 
 def _open(path: Path) -> Any:
@@ -89,18 +133,28 @@ def _open(path: Path) -> Any:
         return safe_open(path, framework="pt")
     except FileNotFoundError:
         raise MetannError(f"no weights file {path}; run the stage that makes it, or check the path") from None
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, MemoryError) as error:
+        if exhausted(error):
+            raise failed_system(path, error) from None
         raise MetannError(f"cannot read {path} as safetensors ({error}): truncated, or of another format; make or fetch it again") from None
 
 
 def _header(file: Any, path: Path, required: Sequence[str] = REQUIRED) -> dict[str, Any]:
-    try:
-        header = json.loads((file.metadata() or {})["metann"])
-    except (KeyError, json.JSONDecodeError):
-        raise MetannError(f"{path} has no header of metann; give it as `weights` of a network, which names its architecture") from None
-    if missing := [key for key in required if key not in header]:
+    """The header as it stands in the file, its digest too."""
+    header = parse_header((file.metadata() or {}).get("metann", ""), path)
+    if not header:
+        raise MetannError(f"{path} has no header of metann; give it as `weights` of a network, which names its architecture")
+    if missing := [key for key in required if header.get(key) is None]:
         raise MetannError(f"the header of {path} lacks {', '.join(missing)}; make the file again")
+    check_types(Header, header, path, "make the file again")
     return header
+
+
+def _check_content(header: dict[str, Any], state: Mapping[str, Tensor], path: Path) -> None:
+    """Take the digest out of a header and compare it; files from before there was one have none."""
+    sealed = header.pop("content", None)
+    if sealed is not None and sealed != _content(header, state):
+        raise MetannError(f"{path} was changed after metann wrote it; make it again, or fetch it again")
 
 
 def read_header(path: Path, required: Sequence[str] = REQUIRED) -> dict[str, Any]:
@@ -114,7 +168,9 @@ def read_header(path: Path, required: Sequence[str] = REQUIRED) -> dict[str, Any
         MetannError: the file is missing, truncated, not ours, or lacks a key.
     """
     with _open(path) as file:
-        return _header(file, path, required)
+        header = _header(file, path, required)
+    header.pop("content", None)
+    return header
 
 
 def check_header(path: Path | str, header: Mapping[str, Any], expect: Mapping[str, Any]) -> None:
@@ -170,34 +226,35 @@ def load_weights(path: Path, expect: Mapping[str, Any] | None = None) -> tuple[n
         header = _header(file, path)
         check_header(path, header, expect or {})
         state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    _check_content(header, state, path)
+    check_finite(state, path)
     return fill(build_unfilled(header), state, path, header["architecture"]), header
 
 
 def load_state(path: Path) -> dict[str, Tensor]:
-    """Tensors of a local file made anywhere: .safetensors, or a state_dict pickled by torch (.pt, .pth); code in it is never run.
-
-    Prefixes of wrappers (`module.`) are dropped; a checkpoint that keeps its state under `state_dict` or `model` is opened.
+    """All tensors of a safetensors file, without the prefixes that wrappers give their names.
 
     Raises:
-        MetannError: no such file, unreadable, or holding anything but named tensors.
+        MetannError: no such file, unreadable, or one of ours that was changed.
     """
     path = Path(path)
-    if path.suffix == ".safetensors":
-        with _open(path) as file:
-            return _plain({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
-    try:
-        with warnings.catch_warnings(action="ignore"):  # newer pickle protocols are read all the same, or refused
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise MetannError(f"no weights file {path}; check the path") from None
-    except pickle.UnpicklingError:
-        raise MetannError(f"{path} holds more than tensors, or is damaged; nothing in it was run: save its state_dict alone") from None
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).split("\n", 1)[0]
-        raise MetannError(f"cannot read {path}: {reason}; a .safetensors file or a pickled state_dict is needed") from None
-    for key in ("state_dict", "model"):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    if not isinstance(state, dict) or not state or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
-        raise MetannError(f"{path} is not a state_dict (names and tensors); save module.state_dict() alone")
+    with _open(path) as file:
+        header = parse_header((file.metadata() or {}).get("metann", ""), path)
+        state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    _check_content(header, state, path)
     return _plain(state)
+
+
+def check_finite(state: Mapping[str, Tensor], path: Path | str) -> None:
+    """Refuse weights of a training that diverged.
+
+    Raises:
+        MetannError: naming the first tensor with a number that is not finite.
+    """
+    for key, tensor in state.items():
+        if (tensor.is_floating_point() or tensor.is_complex()) and not bool(torch.isfinite(tensor.detach()).all()):
+            number = int((~torch.isfinite(tensor)).sum())
+            raise MetannError(
+                f"{path}: {key} holds {number} of {tensor.numel()} numbers that are NaN or infinite; "
+                "the training diverged: take an earlier checkpoint, or train again with a lower learning rate"
+            )

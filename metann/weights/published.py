@@ -5,6 +5,7 @@ ImageNet: torchvision's. PyTorch_CIFAR10's archives are on no address that a pro
 Downloads are kept in $METANN_CACHE, by default ~/.cache/metann.
 """
 
+import contextlib
 import hashlib
 import os
 import re
@@ -12,6 +13,7 @@ import shutil
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any, NamedTuple
 
 from torch import nn
@@ -19,7 +21,8 @@ from torch import nn
 from metann.errors import MetannError
 from metann.files import atomic
 from metann.weights import published_imagenet
-from metann.weights.files import build_unfilled, check_header, fill, load_state, read_header
+from metann.weights.files import build_unfilled, check_header, fill, read_header
+from metann.weights.foreign import load_checkpoint
 
 ADDRESS = "https://github.com/chenyaofo/pytorch-cifar-models/releases/download/{family}/{dataset}_{name}-{hash8}.pt"
 TIMEOUT = 30.0  # seconds without an answer
@@ -100,20 +103,23 @@ def pretrained(architecture: str, weights: str, header: Mapping[str, Any]) -> tu
 
 
 def _local(architecture: str, path: Path, header: dict[str, Any]) -> tuple[nn.Module, dict[str, Any]]:
+    module = build_unfilled(header)
+    state, assumed = load_checkpoint(path, module.state_dict())
     found: dict[str, Any] = {"weights": str(path)}
-    state = load_state(path)
+    own: dict[str, Any] = {}
     if path.suffix == ".safetensors":
-        try:
+        with contextlib.suppress(MetannError):  # made by another program: tensors alone
             own = read_header(path)
-        except MetannError:  # made by another program: tensors alone
-            own = {}
         same = ("architecture", "settings", "num_classes", "channels", "class_names")
         check_header(path, own, {key: header[key] for key in same if key in header and own.get(key) is not None})
         found |= {key: own[key] for key in ("mean", "std") if own.get(key) is not None}
     elif recipe := _recipe(path, architecture):  # a published file, fetched by hand
         check_header(path, {"class_names": recipe.class_names}, {"class_names": header.get("class_names")})
         found |= {"mean": list(recipe.mean), "std": list(recipe.std)}
-    return fill(build_unfilled(header), state, path, architecture), found
+    if not own.get("class_names") and "class_names" in header and header["class_names"]:
+        names = ", ".join(map(str, header["class_names"][:3]))
+        assumed.append(f"its classes are those of the data in their order ({names}, ...); data.classes gives another order")
+    return fill(module, state, path, architecture), found | ({"assumed": assumed} if assumed else {})
 
 
 def _recipe(path: Path, architecture: str) -> Recipe | None:
@@ -132,7 +138,7 @@ def _published(architecture: str, header: dict[str, Any]) -> tuple[nn.Module, di
             f"the data has {header['channels']} channels and {', '.join(names[:3]) or 'no class names'} ...; use that data, or train"
         )
     path = fetch(address(architecture, dataset), HASHES[architecture][list(RECIPES).index(dataset)])
-    module = fill(build_unfilled(header), load_state(path), path, architecture)
+    module = fill(build_unfilled(header), load_checkpoint(path)[0], path, architecture)
     recipe = RECIPES[dataset]
     return module, {"mean": list(recipe.mean), "std": list(recipe.std), "class_names": list(names), "weights": f"published {path.name}"}
 
@@ -146,7 +152,12 @@ def address(architecture: str, dataset: str) -> str:
 
 def cache_folder() -> Path:
     """Where downloads are kept."""
-    return Path(os.environ.get("METANN_CACHE") or Path.home() / ".cache" / "metann")
+    if given := os.environ.get("METANN_CACHE"):
+        return Path(given).expanduser()
+    try:
+        return Path.home() / ".cache" / "metann"
+    except RuntimeError:  # no HOME, and no entry of this user in the system
+        return Path(gettempdir()) / f"metann-cache-{os.getuid()}"
 
 
 def _starts_with(path: Path, hash8: str) -> bool:

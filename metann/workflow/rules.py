@@ -10,6 +10,7 @@ from typing import Any
 
 from metann.compute.gpus import local_gpus
 from metann.config.training import TrainingSection
+from metann.errors import MetannError
 
 
 def use_this_environment() -> None:
@@ -63,3 +64,17 @@ def short_digest(texts: Iterable[str]) -> str:
 def folder(path: object, up: int = 1) -> str:
     """The folder of a file, or one further up; for params, which the linter wants derived from files."""
     return str(Path(str(path)).parents[up - 1])
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder whose name a cluster's shell would run: the plugin writes it into its scripts between double quotes.
+
+    Raises:
+        MetannError: naming the character.
+    """
+    strange = next((letter for letter in str(folder) if letter in '$`"\\!\n'), None)
+    if strange is not None:
+        raise MetannError(
+            f"the folder {str(folder)!r} has {strange!r} in its name, which the shell of a cluster would take for a command; "
+            "rename or move it"
+        )

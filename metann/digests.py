@@ -1,0 +1,73 @@
+"""Digests of files from outside, remembered by size, times and place, so that a file is read again only when it may have changed.
+
+The time of the last change of a file's record (ctime) is among them: nobody sets it back, so an older file copied over counts too.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from metann.errors import MetannError
+
+
+def combined(parts: Iterable[str]) -> str:
+    """16 hex digits over texts in their order."""
+    digest = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        encoded = part.encode("utf-8", "surrogateescape")
+        digest.update(len(encoded).to_bytes(8, "little") + encoded)
+    return digest.hexdigest()
+
+
+class FileDigests:
+    """Digests by path.
+
+    Attributes:
+        memory: where to keep them between two starts; None keeps nothing.
+        read: how many files had to be read.
+    """
+
+    def __init__(self, memory: Path | None = None) -> None:
+        self.memory, self.read = memory, 0
+        self._known: dict[str, list[object]] = {}
+        self._new: dict[str, list[object]] = {}
+        if memory is not None:
+            with contextlib.suppress(OSError, ValueError, RecursionError):
+                found = json.loads(memory.read_text(encoding="utf-8"))
+                self._known = {key: value for key, value in found.items() if isinstance(value, list)} if isinstance(found, dict) else {}
+
+    def of(self, path: Path) -> str:
+        """16 hex digits over the content of a file.
+
+        Raises:
+            MetannError: it cannot be read.
+        """
+        try:
+            status = path.stat()
+            key = os.fsencode(path.absolute()).decode("utf-8", "backslashreplace")
+            state = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+            known = self._known.get(key)
+            if known is not None and known[:-1] == state:
+                self._new[key] = known
+                return str(known[-1])
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
+        except OSError as error:
+            raise MetannError(f"cannot read {path}: {(error.strerror or str(error)).lower()}; check the path") from None
+        self.read += 1
+        self._new[key] = [*state, digest]
+        return digest
+
+    def keep(self) -> None:
+        """Write down what was asked for; a folder that cannot be written costs time alone."""
+        if self.memory is None or not self.read:
+            return
+        with contextlib.suppress(OSError):
+            self.memory.parent.mkdir(parents=True, exist_ok=True)
+            other = self.memory.with_name(f"{self.memory.name}.{os.getpid()}")
+            other.write_text(json.dumps(self._known | self._new), encoding="utf-8")
+            other.replace(self.memory)
+            self.read = 0

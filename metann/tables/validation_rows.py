@@ -1,0 +1,90 @@
+"""Which rows of a foreign table are for validation. N images, K classes."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from metann.errors import MetannError
+from metann.tables.foreign import one_line, read_values
+
+
+def first_or_fair(ids_N: np.ndarray, labels_N: np.ndarray, total: int) -> tuple[np.ndarray, list[str]]:
+    """(N,) bool, `total` of the rows: the first by their ids where these hold the classes as the rest does, else a share of each class.
+
+    Tables are often sorted by class: the first half would then be the first half of the classes.
+
+    Returns:
+        Which rows; and a sentence where they are not the first.
+    """
+    n = len(ids_N)
+    order_N = np.argsort(ids_N)
+    first_N = np.zeros(n, bool)
+    first_N[order_N[:total]] = True
+    counts_K, found_K = np.bincount(labels_N), np.bincount(labels_N[first_N], minlength=int(labels_N.max()) + 1)
+    share = total / n
+    there_K = counts_K > 0
+    expected_K = counts_K[there_K] * share
+    # Pearson's statistic of drawing without replacement; in a shuffled table about K - 1, with a spread of sqrt(2 (K - 1)).
+    statistic = float(((found_K[there_K] - expected_K) ** 2 / (expected_K * (1 - share))).sum())
+    freedom = max(int(there_K.sum()) - 1, 1)
+    enough_K = (counts_K * min(share, 1 - share)) >= 1
+    lost = np.flatnonzero(enough_K & there_K & ((found_K == 0) | (found_K == counts_K)))
+    if statistic <= freedom + 6 * np.sqrt(2 * freedom) + 6 and not len(lost):
+        return first_N, []
+    fair_N = np.zeros(n, bool)
+    fair_N[_share_of_each(order_N, labels_N, counts_K, total)] = True
+    said = (
+        f"rows are sorted by class: the first {total} hold {int((found_K > 0).sum())} of {int(there_K.sum())} classes, "
+        f"so a share of each class is taken for validation instead"
+    )
+    return fair_N, [said]
+
+
+def _share_of_each(order_N: np.ndarray, labels_N: np.ndarray, counts_K: np.ndarray, total: int) -> np.ndarray:
+    """Rows of every class in proportion, rounded by largest remainder; within a class drawn by the ids' order with a fixed seed.
+
+    The random keys come straight from the bit generator, whose stream numpy guarantees.
+    """
+    n = len(order_N)
+    quota_K = counts_K * total // n
+    rest = np.argsort(-(counts_K * total % n), kind="stable")[: total - int(quota_K.sum())]
+    quota_K[rest] += 1
+    keys_N = np.random.PCG64(np.random.SeedSequence([0, *b"val_rows"])).random_raw(n)
+    labels_in_order_N = labels_N[order_N]
+    by_class_N = np.lexsort((keys_N, labels_in_order_N))
+    rank_N = np.arange(n) - (np.cumsum(counts_K) - counts_K)[labels_in_order_N[by_class_N]]
+    return order_N[by_class_N[rank_N < quota_K[labels_in_order_N[by_class_N]]]]
+
+
+def named_rows(wanted: str, columns: Mapping[str, np.ndarray], ids_N: np.ndarray, names_N: np.ndarray | None, path: Path) -> np.ndarray:
+    """(N,) bool rows that a column marks, or whose ids or names stand in a file.
+
+    Raises:
+        MetannError: neither a column nor a file, marks that are none, or ids that the table does not have.
+    """
+    if wanted in columns:
+        marks_N = columns[wanted]
+        if marks_N.dtype.kind in "OU":
+            words_N = np.array([str(mark).strip().lower() for mark in marks_N.tolist()])
+            return np.isin(words_N, ["val", "valid", "validation", "true", "yes", "1"])
+        if marks_N.dtype.kind in "biuf" and np.isin(marks_N, [0, 1]).all():
+            return marks_N.astype(bool)
+        raise MetannError(f"{path}: column {wanted!r} marks no rows: true and false, 1 and 0, or 'val' and another word are needed")
+    file = Path(wanted)
+    if not file.is_file():
+        raise MetannError(
+            f"val_rows = {wanted}: neither a column of {path} ({one_line(columns)}) nor a file; give one of these, or a number"
+        )
+    values = np.atleast_1d(read_values(file)).ravel()
+    if values.dtype.kind in "iuf" and names_N is None:
+        known, asked = ids_N, values.astype(np.int64)
+    else:
+        known = names_N if names_N is not None else ids_N.astype(str)
+        whole = values.dtype.kind == "f" and np.array_equal(values, np.rint(values))
+        asked = np.array([str(value) for value in (values.astype(np.int64) if whole else values).tolist()], object)
+    there = set(known.tolist())
+    missing = [value for value in asked.tolist() if value not in there]
+    if missing:
+        raise MetannError(f"{file}: {missing[0]!r} is no image of {path} ({len(missing)} of {len(asked)} are not); give ids of its rows")
+    return np.isin(known.astype(str), asked.astype(str))

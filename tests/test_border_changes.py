@@ -1,0 +1,207 @@
+"""A run notices that photos, tables or weights changed, by their content, and takes no results of another configuration."""
+
+import json
+import os
+import shutil
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from conftest import snakemake
+from digits_networks import NETWORK, prepared, training
+from test_border_photos import fill, picture, settings
+
+from metann.config.data import DataSection
+from metann.config.network import NetworkSection
+from metann.config.run import Config
+from metann.config.section import read_section
+from metann.data.classes import class_count, fingerprint, recorded
+from metann.digests import FileDigests, combined
+from metann.errors import MetannError
+from metann.stages.prepare_data import prepare_data
+from metann.stages.train_network import train_network
+from metann.workflow.outside import check_records, digests_of, files_of
+
+
+def older(path: Path, source: Path) -> None:
+    shutil.copy(source, path)
+    os.utime(path, (1, 1))
+
+
+CHANGES: list[tuple[str, Callable[[Path], object], bool]] = [
+    ("touched", lambda root: os.utime(root / "ant" / "0.png"), False),
+    ("an older file copied over", lambda root: older(root / "ant" / "0.png", root / "bee" / "1.png"), True),
+    ("a class renamed", lambda root: (root / "ant").rename(root / "ape"), True),
+    ("a class added", lambda root: fill(root, ("wasp",), n=1), True),
+    ("a photo added", lambda root: picture(root / "bee" / "deep" / "9.png"), True),
+    ("a photo moved to another class", lambda root: (root / "ant" / "0.png").rename(root / "bee" / "new.png"), True),
+    ("a photo removed", lambda root: (root / "bee" / "0.png").unlink(), True),
+    ("a system file added", lambda root: (root / "bee" / ".DS_Store").write_bytes(b"x"), False),
+    ("photos copied elsewhere", lambda root: shutil.copytree(root, root.parent / "copy") and shutil.rmtree(root) and None, False),
+]
+
+
+@pytest.mark.parametrize(("what", "change", "counts"), CHANGES, ids=[case[0] for case in CHANGES])
+def test_fingerprint_of_photos(tmp_path: Path, what: str, change: Callable[[Path], object], counts: bool) -> None:
+    root = fill(tmp_path / "photos")
+    before = fingerprint(settings(root), FileDigests(tmp_path / "memory.json"))
+    change(root)
+    root = root if root.exists() else root.parent / "copy"
+    assert (fingerprint(settings(root), FileDigests(tmp_path / "memory.json")) != before) == counts, what
+
+
+def test_files_are_read_once(tmp_path: Path) -> None:
+    root = fill(tmp_path / "photos")
+    first = FileDigests(tmp_path / "memory.json")
+    found = fingerprint(settings(root), first)
+    again = FileDigests(tmp_path / "memory.json")
+    assert fingerprint(settings(root), again) == found
+    assert again.read == 0
+    (tmp_path / "memory.json").write_text("[" * 100_000)
+    broken = FileDigests(tmp_path / "memory.json")
+    assert fingerprint(settings(root), broken) == found
+    assert fingerprint(settings(root), FileDigests(tmp_path / "no" / "folder" / "memory.json")) == found
+
+
+def test_archived_photos_are_not_needed(tmp_path: Path) -> None:
+    root = fill(tmp_path / "photos")
+    prepare_data(data=settings(root), output=tmp_path / "data")
+    said = recorded(tmp_path / "data")
+    assert said["files"] == fingerprint(settings(root), FileDigests())
+    shutil.rmtree(root)
+    assert fingerprint(settings(root), FileDigests(), said["files"]) == said["files"]
+    assert class_count(settings(root), said["class_names"]) == 2
+    with pytest.raises(MetannError, match="No such file"):
+        class_count(settings(root))
+    assert recorded(tmp_path / "nothing") == {}
+    assert fingerprint(DataSection(name="digits"), FileDigests()) == ""
+
+
+def test_parts_do_not_run_together() -> None:
+    assert combined(["a", "bc"]) != combined(["ab", "c"])
+    assert combined(["a", ""]) != combined(["a"])
+
+
+def test_tables_and_weights_count_by_content(tmp_path: Path) -> None:
+    np.save(tmp_path / "p.npy", np.zeros(3))
+    np.save(tmp_path / "y.npy", np.zeros(3))
+    (tmp_path / "ids.txt").write_text("1")
+    table = read_section(
+        NetworkSection, {"probabilities": tmp_path / "p.npy", "labels": tmp_path / "y.npy", "val_rows": str(tmp_path / "ids.txt")}
+    )
+    assert files_of(table) == [tmp_path / "p.npy", tmp_path / "y.npy", tmp_path / "ids.txt"]
+    seen = {digests_of(table, FileDigests())}
+    for name in ("p.npy", "y.npy", "ids.txt"):
+        (tmp_path / name).write_bytes(name.encode())
+        os.utime(tmp_path / name, (1, 1))
+        seen.add(digests_of(table, FileDigests()))
+    assert len(seen) == 4
+    (tmp_path / "w.pth").write_bytes(b"1")
+    weights = NETWORK.model_copy(update={"weights": str(tmp_path / "w.pth")})
+    before = digests_of(weights, FileDigests())
+    older(tmp_path / "w.pth", tmp_path / "ids.txt")
+    assert digests_of(weights, FileDigests()) not in ("", before)
+    for none in (NETWORK, NETWORK.model_copy(update={"weights": "published"})):
+        assert digests_of(none, FileDigests()) == ""
+
+
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of a run without Snakemake's records."""
+    run = tmp_path_factory.mktemp("copied") / "results" / "digits"
+    data = prepared(run / "data")
+    train_network(name="switch", network=NETWORK, training=training(epochs=1), data=data, seed=0, output=run / "networks/switch/seed_0")
+    return run
+
+
+PLAIN = {
+    "run": "digits",
+    "data": {"name": "digits"},
+    "networks": {"switch": {"architecture": "small_cnn", "settings": {"width": 4, "depth": 2}}},
+    "training": training(epochs=1).model_dump(mode="json"),
+    "mnn": {"controls": []},
+}
+
+
+def configured(**change: object) -> Config:
+    return read_section(Config, PLAIN | change)
+
+
+CONFIGURATIONS = [
+    ("the same", {}, ""),
+    ("another root", {"data": {"name": "digits", "root": "elsewhere"}}, ""),
+    ("another device", {"training": training(epochs=1, threads=3).model_dump(mode="json")}, ""),
+    ("another network too", {"networks": PLAIN["networks"] | {"more": {"architecture": "small_cnn"}}}, ""),
+    ("more epochs", {"training": training(epochs=2).model_dump(mode="json")}, r"training\.epochs 1, not 2"),
+    ("other batches", {"training": training(epochs=1, batch_size=32).model_dump(mode="json")}, r"training\.batch_size 64, not 32"),
+    ("another split", {"data": {"name": "digits", "split_seed": 7}}, r"settings\.split_seed 42, not 7"),
+    ("wider", {"networks": {"switch": {"architecture": "small_cnn", "settings": {"width": 8, "depth": 2}}}}, r"settings\.width 4, not 8"),
+]
+
+
+@pytest.mark.parametrize(("what", "change", "says"), CONFIGURATIONS, ids=[case[0] for case in CONFIGURATIONS])
+def test_copied_results_of_another_configuration(copied: Path, tmp_path: Path, what: str, change: dict, says: str) -> None:
+    if not says:
+        check_records(configured(**change), copied, tmp_path / ".snakemake")
+        return
+    with pytest.raises(MetannError, match=f"was made with {says}, and Snakemake has no record of it.*delete ") as caught:
+        check_records(configured(**change), copied, tmp_path / ".snakemake")
+    assert "\n" not in str(caught.value), what
+
+
+@pytest.mark.parametrize("length", [0, 255, 143])
+def test_results_that_snakemake_knows_are_its_own_affair(copied: Path, tmp_path: Path, length: int) -> None:
+    for path in (copied / "data/dataset.json", copied / "networks/switch/seed_0/weights.safetensors"):
+        name = urlsafe_b64encode(str(path).encode()).decode()
+        parts = [name[start : start + length - 1] for start in range(0, len(name), length - 1)] if length else [name]
+        record = tmp_path.joinpath("metadata", *[f"@{part}" for part in parts[:-1]], parts[-1])
+        record.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text("{}")
+    check_records(configured(training=training(epochs=5).model_dump(mode="json")), copied, tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 8, b"\x05" + bytes(7) + b"null!", b"\x10" + bytes(7) + b"[" * 16])
+def test_headers_that_say_nothing_stop_nobody(copied: Path, tmp_path: Path, content: bytes) -> None:
+    run = shutil.copytree(copied, tmp_path / "run")
+    (run / "networks/switch/seed_0/weights.safetensors").write_bytes(content)
+    (run / "data/dataset.json").write_text("null")
+    check_records(configured(training=training(epochs=5).model_dump(mode="json")), run, tmp_path / ".snakemake")
+
+
+@pytest.mark.slow
+def test_a_finished_run_and_its_photos(tmp_path: Path) -> None:
+    """Nothing for a touched file, everything for an older one copied over; no photos are needed once archived; a refusal deletes none."""
+    fill(tmp_path / "photos", ("ant", "bee", "fly"), n=12)
+    small = {"epochs": 1, "batch_size": 16, "crop_padding": 0, "device": "cpu"}
+    config = {
+        "run": "bugs",
+        "data": {"name": "image_folder", "root": "photos", "image_size": 8, "test_fraction": 0.3},
+        "networks": {"switch": {"architecture": "small_cnn", "settings": {"width": 4, "depth": 2}}},
+        "training": small,
+        "mnn": {"controls": [], "dataset_thresholds": [0.2], "test_thresholds": [0.5], "figures": [], "expert": small},
+        "statistics": {"permutations": 50},
+    }
+    (tmp_path / "bugs.yaml").write_text(yaml.safe_dump(config))
+
+    def dry(check: bool = True) -> str:
+        done = snakemake("--dry-run", "--configfile", "bugs.yaml", cwd=tmp_path, check=check)
+        return done.stdout + done.stderr
+
+    snakemake("--cores", 2, "--configfile", "bugs.yaml", cwd=tmp_path)
+    made = sorted(path for path in (tmp_path / "results").rglob("*") if path.is_file())
+    os.utime(tmp_path / "photos/ant/0.png")
+    assert "Nothing to be done" in dry()
+    (tmp_path / "photos/wasp").mkdir()
+    assert "photos/wasp holds no images" in dry(check=False)
+    assert made == sorted(path for path in (tmp_path / "results").rglob("*") if path.is_file())
+    (tmp_path / "photos/wasp").rmdir()
+    (tmp_path / "photos").rename(tmp_path / "archive")
+    assert "Nothing to be done" in dry()
+    (tmp_path / "archive").rename(tmp_path / "photos")
+    older(tmp_path / "photos/ant/0.png", tmp_path / "photos/bee/1.png")
+    assert "prepare_data" in dry()
+    info = json.loads((tmp_path / "results/bugs/data/dataset.json").read_text())
+    assert info["files"]

@@ -1,0 +1,493 @@
+"""Folders of photos from practice: what is read, what is left out and said, and what is refused."""
+
+import gc
+import json
+import os
+import shutil
+import struct
+import unicodedata
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import metann
+from digits_networks import prepared
+from PIL import Image
+
+from metann.config.data import DataSection
+from metann.data.duplicates import find_duplicates
+from metann.data.prepared import read_info, read_prepared, write_prepared
+from metann.data.raw import load_dataset
+from metann.datasets import _search
+from metann.datasets._photos import find_photos
+from metann.datasets._pictures import read_pictures
+from metann.datasets._search import find_pictures, printable
+from metann.datasets._splits import split_of
+from metann.errors import MetannError
+from metann.stages.prepare_data import prepare_data
+
+CASES = Path(__file__).parent.parent.parent / "shared" / "cases"
+
+
+def settings(root: Path, **keys: object) -> DataSection:
+    return DataSection(name="image_folder", root=root, image_size=8, **keys)
+
+
+def picture(path: Path, shade: int | tuple[int, ...] = 100, kind: str = "PNG", size: int = 12) -> Path:
+    """A noisy picture that differs from every other by its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    seed = zlib.crc32(str(path).encode())
+    noise = np.random.default_rng(seed).integers(0, 100, (size, size, 3))
+    Image.fromarray((noise + np.array(shade)).clip(0, 255).astype(np.uint8)).save(path, format=kind)
+    return path
+
+
+def fill(root: Path, classes: tuple[str, ...] = ("ant", "bee"), n: int = 6) -> Path:
+    for c, name in enumerate(classes):
+        for i in range(n):
+            picture(root / name / f"{i}.png", 40 * c)
+    return root
+
+
+def made(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """One of the cases from practice, built in `folder`."""
+    script = CASES / name / "make.py"
+    if not script.is_file():
+        pytest.skip(f"NO CASES: {CASES} is not there")
+    monkeypatch.chdir(folder)
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):  # some leave files open
+        exec(compile(script.read_text(), script, "exec"), {"__name__": "case"})
+        gc.collect()
+    return folder
+
+
+def said(folder: Path, capsys: pytest.CaptureFixture[str], data: DataSection) -> tuple[str, dict]:
+    """The log and the description of a prepared folder."""
+    capsys.readouterr()
+    prepare_data(data=data, output=folder)
+    return capsys.readouterr().out, json.loads((folder / "dataset.json").read_text())
+
+
+# --- the cases from practice ----------------------------------------------------------------------------------------
+
+
+def test_case_training_and_testing_are_splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    made("01-training-testing-folders", tmp_path, monkeypatch)
+    log, info = said(tmp_path / "out", capsys, settings(tmp_path / "photos"))
+    assert info["class_names"] == ["leaf", "root", "stem"]
+    counts = {split: len(read_prepared(tmp_path / "out").samples.rows(split)) for split in ("train", "val", "test")}
+    assert counts["test"] == 24
+    assert counts["train"] + counts["val"] == 60
+    assert "assumed: folder 'Training' is the split train" in log
+    assert "folder 'Testing' is the split test" in info["assumed"]
+
+
+def test_case_hidden_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    made("02-hidden-folder-in-class", tmp_path, monkeypatch)
+    log, info = said(tmp_path / "out", capsys, settings(tmp_path / "photos"))
+    assert len(read_prepared(tmp_path / "out").samples) == 40
+    assert info["skipped"] == {"hidden or system files": 16}
+    assert "left out: 16 hidden or system files" in log
+    assert info["notices"] == []
+
+
+def test_case_suffixes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made("03-skipped-photos", tmp_path, monkeypatch)
+    raw = load_dataset(settings(tmp_path / "photos"))
+    assert np.bincount(raw.labels_N).tolist() == [20, 20]  # .heic holds JPEG here; .jfif, no suffix, .avif and .jpeg_large are read
+    assert raw.skipped == {}
+
+
+def test_case_twelve_and_ten_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made("16-twelve-bits-in-16-bit-png", tmp_path, monkeypatch)
+    for bits in (12, 10):
+        raw = load_dataset(DataSection(name="image_folder", root=tmp_path / f"scans{bits}", image_size=32))
+        files = sorted((tmp_path / f"scans{bits}").rglob("*.png"), key=lambda path: (path.parent.name, path.name))
+        for row, path in enumerate(files):
+            np.testing.assert_array_equal(raw.images_NCHW[row, 0], np.asarray(Image.open(path)).astype(int) >> (bits - 8))
+        assert raw.bits == bits
+        assert raw.assumed == (f"files of 16 bits use {bits}: white is {2**bits - 1}",)
+
+
+def test_case_equal_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    made("27-same-photos-in-train-and-test", tmp_path, monkeypatch)
+    data = settings(tmp_path / "photos", val_fraction=0.2)
+    log, info = said(tmp_path / "keep", capsys, data)
+    assert any(notice.startswith("20 of 20 test images are equal to ") or "of 20 test images" in notice for notice in info["notices"])
+    assert "2 images stand under two classes" in log
+    assert "photos" not in log.split("such as")[1].split(" and ")[0]  # names are those below the root
+    copies = sum(int(notice.split()[0]) for notice in info["notices"] if "test images are equal" in notice)
+    assert copies == 20
+    prepare_data(data=data.model_copy(update={"duplicates": "drop"}), output=tmp_path / "drop")
+    samples = read_prepared(tmp_path / "drop").samples
+    assert len(samples.rows("test")) == 20
+    assert len(samples) == 41 + 20 - 20 - 2
+    with pytest.raises(MetannError, match=r"of 20 test images are equal .*data\.duplicates to drop or keep"):
+        prepare_data(data=data.model_copy(update={"duplicates": "refuse"}), output=tmp_path / "refuse")
+    assert not (tmp_path / "refuse").exists()
+
+
+# --- others of their kinds ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        *(("TRAIN", "train"), ("train_set", "train"), ("Training Images", "train"), ("seg_train", "train"), ("Trainset", "train")),
+        *(("VALID", "val"), ("Validation", "val"), ("validation-set", "val"), ("dev", "val")),
+        *(("test_data", "test"), ("TESTING", "test"), ("Tests", "test"), ("testset", "test")),
+        *(("trains", None), ("contest", None), ("pregnancy test", None), ("test track", None), ("holdout", None), ("images", None)),
+    ],
+)
+def test_names_of_splits(name: str, split: str | None) -> None:
+    assert split_of(name) == split
+
+
+def test_three_spelled_splits(tmp_path: Path) -> None:
+    for split, n in (("TRAIN", 5), ("Validation", 2), ("test_set", 3)):
+        fill(tmp_path / split, n=n)
+    raw = load_dataset(settings(tmp_path))
+    assert raw.class_names == ("ant", "bee")
+    assert [(raw.official_split == split).sum() for split in ("train", "val", "test")] == [10, 4, 6]
+
+
+@pytest.mark.parametrize(
+    ("folders", "complaint"),
+    [
+        (("Training", "train", "test"), "'?Training'?, train all mean train"),
+        (("Training", "Testing", "leftover"), "'leftover' stands beside Testing, Training.*data.classes"),
+        (("Testing", "Validation"), "'train' is missing beside Testing, Validation"),
+        (("Train", "Valid", "validation"), "Valid, validation all mean val"),
+    ],
+)
+def test_splits_that_are_unclear(tmp_path: Path, folders: tuple[str, ...], complaint: str) -> None:
+    for name in folders:
+        fill(tmp_path / name)
+    with pytest.raises(MetannError, match=complaint):
+        load_dataset(settings(tmp_path))
+
+
+def test_departments_of_a_firm_are_classes(tmp_path: Path) -> None:
+    names = ("Marketing", "Testing", "Training course")
+    assert load_dataset(settings(fill(tmp_path / "a", names))).class_names == names
+    athletes = fill(tmp_path / "b", ("Testing", "Training"))
+    with pytest.raises(MetannError, match=r"0 class folders.*name them all in data\.classes"):
+        load_dataset(settings(athletes))
+    assert load_dataset(settings(athletes, classes=("Training", "Testing"))).class_names == ("Training", "Testing")
+
+
+def test_a_folder_too_high(tmp_path: Path) -> None:
+    for split in ("Training", "Testing"):
+        fill(tmp_path / "archive" / split)
+    with pytest.raises(MetannError, match=r"Testing, Training, set data\.root to .*archive"):
+        load_dataset(settings(tmp_path))
+
+
+@pytest.mark.parametrize("name", [".AppleDouble", "@Recycle", "$RECYCLE.BIN", "System Volume Information", "__pycache__", ".thumbnails"])
+def test_system_folders_at_every_depth(tmp_path: Path, name: str) -> None:
+    fill(tmp_path)
+    picture(tmp_path / "ant" / "deep" / "er" / "good.png")
+    for place in ("", "ant", "ant/deep", "bee/more"):
+        picture(tmp_path / place / name / "inner" / "x.png")
+    raw = load_dataset(settings(tmp_path))
+    assert len(raw.labels_N) == 13
+    assert raw.class_names == ("ant", "bee")
+    assert sum(raw.skipped.values()) == 4
+
+
+def test_a_class_may_be_called_like_a_price(tmp_path: Path) -> None:
+    names = ("#1", "$5 note", "@home")
+    assert load_dataset(settings(fill(tmp_path, names))).class_names == names
+
+
+def test_what_is_left_out_is_counted_by_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(tmp_path / "photos")
+    ant = tmp_path / "photos" / "ant"
+    for name in ("notes.txt", "more.txt", "._0.png", "Thumbs.db", "desktop.ini"):
+        (ant / name).write_bytes(b"\x00\x05\x16\x07")
+    (ant / "phone.heic").write_bytes(b"\x00\x00\x00\x18ftypheic" + bytes(30))
+    (ant / "camera.NEF").write_bytes(b"MM\x00*" + bytes(30))
+    (ant / "README").write_text("words")
+    shutil.copy(ant / "0.png", ant / "0.png~")
+    shutil.copy(ant / "0.png", ant / "1.jpg.part")
+    (tmp_path / "photos" / "labels.csv").write_text("a,b")
+    os.mkfifo(ant / "pipe.png")
+    log, info = said(tmp_path / "out", capsys, settings(tmp_path / "photos"))
+    assert len(read_prepared(tmp_path / "out").samples) == 12
+    assert info["skipped"] == {
+        "files with suffix .txt": 2,
+        "hidden or system files": 3,
+        "HEIC pictures, which are not read; save them as JPEG or PNG": 1,
+        "camera raw pictures, which are not read; save them as JPEG or PNG": 1,
+        "files without a suffix that are no pictures": 1,
+        "backups or unfinished downloads": 2,
+        "files beside the class folders": 1,
+        "pipes, sockets or devices": 1,
+    }
+    for reason, number in info["skipped"].items():
+        assert f"left out: {number} {reason}\n" in log
+    assert read_info(tmp_path / "out").skipped == info["skipped"]
+
+
+def test_a_class_that_loses_most_of_its_photos_is_refused(tmp_path: Path) -> None:
+    fill(tmp_path, n=3)
+    for i in range(5):
+        (tmp_path / "bee" / f"{i}.HEIC").write_bytes(b"\x00\x00\x00\x18ftypheic" + bytes(30))
+    with pytest.raises(MetannError, match=r"bee: of 8 pictures only 3 can be read; left out: 5 HEIC pictures.*save them as JPEG"):
+        load_dataset(settings(tmp_path))
+    for i in range(20):
+        (tmp_path / "ant" / f"{i}.xml").write_text("<annotation/>")  # no pictures: no loss
+    for i in range(4):
+        (tmp_path / "bee" / f"{i}.HEIC").unlink()
+    assert load_dataset(settings(tmp_path)).skipped["files with suffix .xml"] == 20
+
+
+def test_links_are_followed_and_circles_found(tmp_path: Path) -> None:
+    fill(tmp_path / "photos")
+    store = fill(tmp_path / "elsewhere", ("cat",), n=4) / "cat"
+    (tmp_path / "photos" / "cat").symlink_to(store, target_is_directory=True)
+    (tmp_path / "photos" / "ant" / "one.png").symlink_to(store / "0.png")
+    (tmp_path / "photos" / "ant" / "up").symlink_to("..", target_is_directory=True)
+    (tmp_path / "photos" / "bee" / "self").symlink_to(".", target_is_directory=True)
+    (tmp_path / "photos" / "all").symlink_to(tmp_path, target_is_directory=True)
+    (store / "there").symlink_to(tmp_path / "photos" / "bee", target_is_directory=True)
+    (tmp_path / "photos" / "bee" / "and back").symlink_to(store, target_is_directory=True)
+    raw = load_dataset(settings(tmp_path / "photos"))
+    assert raw.class_names == ("ant", "bee", "cat")
+    assert np.bincount(raw.labels_N).tolist() == [7, 6 + 4, 4 + 6]
+    assert raw.skipped["links back to a folder above them"] == 6
+
+
+@pytest.mark.parametrize(
+    ("make", "complaint"),
+    [
+        (lambda root: (root / "cat").symlink_to("/nowhere/cat"), r"cat is a link to /nowhere/cat, which is not there"),
+        (lambda root: (root / "ant" / "x.jpg").symlink_to("gone.jpg"), r"x\.jpg is a link to gone\.jpg, which is not there"),
+        (lambda root: (root / "bee" / "more").symlink_to("/nowhere", target_is_directory=True), r"more is a link to /nowhere"),
+        (lambda root: (root / "bee" / "o.png").symlink_to("o.png"), r"o\.png is a link to o\.png, in a circle"),
+    ],
+)
+def test_dangling_links_are_named(tmp_path: Path, make: object, complaint: str) -> None:
+    make(fill(tmp_path))
+    with pytest.raises(MetannError, match=complaint) as caught:
+        load_dataset(settings(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_permission_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path)
+    (tmp_path / "ant" / "locked").mkdir()
+    listdir = os.listdir
+
+    def refuse(path: Path) -> list[str]:
+        if Path(path).name == "locked":
+            raise PermissionError(13, "Permission denied")
+        return listdir(path)
+
+    monkeypatch.setattr(_search.os, "listdir", refuse)
+    with pytest.raises(MetannError, match=r"locked is a folder that cannot be read: permission denied"):
+        load_dataset(settings(tmp_path))
+
+
+def test_one_unicode_form(tmp_path: Path) -> None:
+    name = "caf\u00e9"
+    fill(tmp_path / "train", (name, "tea"))
+    fill(tmp_path / "test", (unicodedata.normalize("NFD", name), "tea"), n=2)
+    raw = load_dataset(settings(tmp_path))
+    assert raw.class_names == (name, "tea")
+    assert np.bincount(raw.labels_N).tolist() == [8, 8]
+    other = fill(tmp_path.with_name("both"), (name, unicodedata.normalize("NFD", name), "tea"))
+    with pytest.raises(MetannError, match=r"two folders .* another Unicode form"):
+        load_dataset(settings(other))
+    assert load_dataset(settings(tmp_path, classes=("tea", unicodedata.normalize("NFD", name)))).class_names == ("tea", name)
+
+
+def test_a_class_folder_that_is_no_text(tmp_path: Path) -> None:
+    fill(tmp_path)
+    (tmp_path / os.fsdecode(b"caf\xe9")).mkdir()
+    with pytest.raises(MetannError, match=r"caf\\xe9.*rename it"):
+        load_dataset(settings(tmp_path))
+
+
+def test_deep_colours_keep_their_levels(tmp_path: Path) -> None:
+    """12 bits in 16-bit colour PNG, of which Pillow alone would keep 16 levels."""
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 4096, (3, 8, 8), dtype=np.uint16)
+    values[0, 0, 0] = 4095
+    for c, name in enumerate(("ant", "bee")):
+        (tmp_path / name).mkdir()
+        for i in range(3):
+            write_deep(tmp_path / name / f"{i}.png", np.roll(values, 2 * i + c, axis=2))
+    raw = load_dataset(settings(tmp_path))
+    assert raw.bits == 12
+    np.testing.assert_array_equal(raw.images_NCHW[0], values >> 4)
+    assert len(np.unique(raw.images_NCHW[0])) > 60
+
+
+def write_deep(path: Path, values_CHW: np.ndarray) -> None:
+    """A PNG of 16 bits a channel, by hand, which Pillow does not write."""
+    channels, height, width = values_CHW.shape
+    rows = values_CHW.transpose(1, 2, 0).astype(">u2").reshape(height, -1)
+    body = b"".join(b"\0" + row.tobytes() for row in rows)
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6, 2: 4}[channels], 0, 0, 0)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(body)) + chunk(b"IEND", b""))
+
+
+def test_deep_transparency_shows_white(tmp_path: Path) -> None:
+    values = np.full((4, 8, 8), 65535, np.uint16)
+    values[:3] = 1000
+    values[3, :, :4] = 0
+    write_deep(tmp_path / "colours.png", values)
+    write_deep(tmp_path / "grey.png", values[2:])
+    for name in ("colours", "grey"):
+        pictures = read_pictures([tmp_path / f"{name}.png"], 8)
+        assert pictures.bits == 16
+        assert (pictures.images_NCHW[0, 0, :, :4] == 255).all()
+        assert (pictures.images_NCHW[0, 0, :, 4:] == 1000 >> 8).all()
+
+
+def test_bits_of_one_bright_picture_hold_for_all(tmp_path: Path) -> None:
+    for name, top in (("a", 900), ("b", 16_000)):
+        Image.fromarray(np.full((8, 8), top, np.uint16)).save(tmp_path / f"{name}.png")
+    paths = [tmp_path / "a.png", tmp_path / "b.png"]
+    assert read_pictures(paths, 8).bits == 14
+    assert read_pictures(paths, 8).images_NCHW[:, 0, 0, 0].tolist() == [900 >> 6, 16_000 >> 6]
+    assert read_pictures(paths[:1], 8, bits=14).images_NCHW[0, 0, 0, 0] == 900 >> 6  # as predict does
+    assert read_pictures(paths[1:], 8, bits=12).images_NCHW[0, 0, 0, 0] == 255
+    Image.new("L", (8, 8), 7).save(tmp_path / "c.png")
+    assert read_pictures([tmp_path / "c.png"], 8).bits is None
+
+
+def test_duplicates_against_a_naive_count() -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 2, (200, 1, 2, 2), dtype=np.uint8)
+    labels, split = rng.integers(0, 3, 200).astype(np.int16), rng.choice(["train", "val", "test"], 200)
+    found = find_duplicates(images, labels, split)
+    rank = {"test": 0, "val": 1, "train": 2}
+    for i in range(200):
+        equal = [j for j in range(200) if (images[i] == images[j]).all()]
+        assert found.torn_N[i] == (len({labels[j] for j in equal}) > 1)
+        assert found.across_N[i] == (min(rank[split[j]] for j in equal) < rank[split[i]])
+    for front, behind in (("test", "val"), ("test", "train"), ("val", "train")):
+        n = sum(any((images[i] == images[j]).all() for j in np.flatnonzero(split == behind)) for i in np.flatnonzero(split == front))
+        assert any(notice.startswith(f"{n} of {(split == front).sum()} {front} images are equal to {behind}") for notice in found.notices)
+
+
+def test_equal_photos_in_val_and_one_under_three_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "photos"
+    for split in ("train", "val", "test"):
+        fill(root / split, ("ant", "bee", "cat"), n=4)
+    shutil.copy(root / "train/ant/0.png", root / "val/ant/again.png")
+    for name in ("bee", "cat"):
+        shutil.copy(root / "train/ant/1.png", root / f"train/{name}/same.png")
+    _, info = said(tmp_path / "out", capsys, settings(root))
+    assert len(info["notices"]) == 2
+    assert info["notices"][0].startswith("1 of 13 val images are equal to train images (such as val/ant/again.png and train/ant/0.png)")
+    assert info["notices"][1].startswith("3 images stand under two classes or more (1 different images, such as train/ant/1.png and ")
+    prepare_data(data=settings(root, duplicates="drop"), output=tmp_path / "drop")
+    samples = read_prepared(tmp_path / "drop").samples
+    assert [len(samples.rows(split)) for split in ("train", "val", "test")] == [12 + 2 - 3 - 1, 13, 12]
+
+
+def test_dropping_may_not_empty_a_split(tmp_path: Path) -> None:
+    fill(tmp_path / "train")
+    shutil.copytree(tmp_path / "train", tmp_path / "test")
+    with pytest.raises(MetannError, match="leaves no image for"):
+        write_prepared(tmp_path / "out", load_dataset(settings(tmp_path)), settings(tmp_path, duplicates="drop"))
+
+
+# --- the same search for what is predicted --------------------------------------------------------------------------
+
+
+def test_find_photos(tmp_path: Path) -> None:
+    fill(tmp_path)
+    (tmp_path / "ant" / "._003.png").write_bytes(b"\x00\x05\x16\x07")
+    shutil.copy(tmp_path / "ant" / "0.png", tmp_path / "photo without suffix")
+    found = find_photos([tmp_path / "bee" / "1.png", tmp_path])
+    assert len(found.pictures) == 14
+    assert found.pictures[0] == tmp_path / "bee" / "1.png"
+    assert found.skipped == {"hidden or system files": 1}
+    assert find_pictures(tmp_path).pictures == found.pictures[1:]
+
+
+@pytest.mark.parametrize(
+    ("make", "complaint"),
+    [
+        (lambda path: os.mkfifo(path), "is a pipe, socket or device"),
+        (lambda path: path.symlink_to("/dev/null"), "is a pipe, socket or device"),
+        (lambda path: path.symlink_to("gone.png"), "no image .*a link to gone.png, which is not there"),
+        (lambda path: None, "no image "),  # noqa: ARG005
+        (lambda path: path.mkdir(), "no images in folder"),
+    ],
+)
+def test_paths_without_a_picture(tmp_path: Path, make: object, complaint: str) -> None:
+    make(tmp_path / "x.png")
+    with pytest.raises(MetannError, match=complaint):
+        find_photos([tmp_path / "x.png"])
+
+
+def test_printable() -> None:
+    assert printable("a b/\u732b.png") == "a b/\u732b.png"
+    assert printable(os.fsdecode(b"caf\xe9.png")) == "caf\\xe9.png"
+    assert printable("a\nb\x1b[31m") == "a\\nb\\x1b[31m"
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A packed network of digits that was never trained."""
+    from metann.mnn.model import MetaNeuralNetwork
+    from metann.mnn.setting import Rule
+    from metann.networks._build import build
+
+    folder = tmp_path_factory.mktemp("packed")
+    info = read_info(prepared(folder / "data"))
+    header = {
+        "architecture": "small_cnn",
+        "settings": {"width": 4, "depth": 2},
+        "num_classes": 10,
+        "channels": 1,
+        "image_size": 8,
+        "class_names": list(info.class_names),
+        "mean": list(info.mean),
+        "std": list(info.std),
+    }
+    torch.manual_seed(0)
+    parts = [build("small_cnn", 10, 1, 8, width=4, depth=2) for _ in range(2)]
+    rule = Rule(switch_function="top_k(1)", combine="product")
+    MetaNeuralNetwork(parts[0], [parts[1]] + [None] * 9, rule, header).save(folder / "model.safetensors")
+    return folder / "model.safetensors"
+
+
+def test_a_broken_file_costs_its_own_answer(packed: Path, tmp_path: Path) -> None:
+    photos = fill(tmp_path / "photos", ("x",), n=4)
+    whole = (photos / "x" / "3.png").read_bytes()
+    (photos / "x" / "3.png").write_bytes(whole[:100])
+    (photos / "x" / "._003.png").write_bytes(b"\x00\x05\x16\x07")
+    (photos / "x" / "gone.png").symlink_to("nowhere.png")
+    done = metann("predict", packed, photos, "--json", check=False)
+    assert done.returncode == 2
+    assert [json.loads(line)["file"] for line in done.stdout.splitlines()] == [str(photos / "x" / f"{i}.png") for i in range(3)]
+    left, error = done.stderr.splitlines()
+    assert left.startswith("metann: left out: 1 hidden or system files")
+    assert error.startswith("metann: error: 2 of 5 images cannot be read: ")
+    assert "3.png (" in error
+    assert "gone.png (a link to nowhere.png, which is not there)" in error
+    (photos / "x" / "3.png").write_bytes(whole)
+    (photos / "x" / "gone.png").unlink()
+    assert metann("predict", packed, photos).returncode == 0
+
+
+def test_a_file_name_that_is_no_text(packed: Path, tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    (tmp_path / "a.png").rename(tmp_path / os.fsdecode(b"caf\xe9.png"))
+    picture(tmp_path / "\u732b <b> | $x_1$.png")
+    done = metann("predict", packed, tmp_path)
+    assert "caf\\xe9.png" in done.stdout
+    assert "\u732b <b> | $x_1$.png" in done.stdout

@@ -1,0 +1,368 @@
+"""Tables of probabilities from elsewhere: which scale, which rows, which images; right values and fitting reasons."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from test_border_photos import made
+
+from metann.config.network import NetworkSection
+from metann.config.section import flags, read_section
+from metann.errors import MetannError
+from metann.stages.import_probabilities import import_probabilities
+from metann.tables.join import align
+from metann.tables.probabilities import Probabilities, read_probabilities
+from metann.tables.scales import as_probabilities, squeezed
+
+N, K = 60, 5
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, with labels beside tables of a good network."""
+    monkeypatch.chdir(tmp_path)
+    np.save("y.npy", np.arange(N) % K)
+    logits = rng.normal(0, 1, (N, K)) + 4 * np.eye(K)[np.arange(N) % K]
+    np.save("z.npy", logits)
+    e = np.exp(logits)
+    np.save("p.npy", e / e.sum(1, keepdims=True))
+    return tmp_path
+
+
+def imported(probabilities: str, labels: str | None = "y.npy", **keys: object) -> Probabilities:
+    network = read_section(NetworkSection, {"probabilities": probabilities, "labels": labels} | keys)
+    import_probabilities(name="theirs", network=network, output=Path("out.parquet"))
+    return read_probabilities(Path("out.parquet"))
+
+
+def frame(p_NK: np.ndarray, **columns: object) -> pd.DataFrame:
+    return pd.DataFrame(p_NK, columns=[f"p_{k}" for k in range(p_NK.shape[1])]).assign(**columns)
+
+
+# --- the cases from practice ----------------------------------------------------------------------------------------
+
+
+def test_case_rounded_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    made("10-bfloat16-and-rounded-tables", tmp_path, monkeypatch)
+    exact = np.load("float32.npy")
+    for name, tolerance, sentence in [
+        ("float32", 0, ""),
+        ("bf16", 1e-2, "rows sum to 1 within"),
+        ("half", 1e-3, ""),
+        ("decimals4", 1e-3, "rows sum to 1 within"),
+        ("decimals3", 3e-3, "rows sum to 1 within"),
+        ("percent", 1e-5, "values are percent; "),
+        ("logp", 1e-5, "values are log-probabilities (natural logarithms); "),
+    ]:
+        capsys.readouterr()
+        table = imported(f"{name}.npy")
+        np.testing.assert_allclose(table.p_NK, exact, atol=tolerance)
+        np.testing.assert_allclose(table.p_NK.sum(1), 1, atol=1e-6)
+        assert sentence in capsys.readouterr().out
+        assert any(sentence in said for said in table.metadata["assumed"]) or not sentence
+    with pytest.raises(MetannError, match=r"all values lie in \[0, 1\] and rows sum to .*sigmoid") as caught:
+        imported("sigmoid.npy")
+    assert "logits?" not in str(caught.value)
+    assert any("taken twice?" in said for said in imported("bf16_softmaxed_as_advised.npy").metadata["notices"])
+
+
+def test_case_rows_sorted_by_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    made("09-val-rows-of-a-sorted-table", tmp_path, monkeypatch)
+    table = imported("cheap.npy", val_rows=500)
+    for split in ("val", "test"):
+        assert np.bincount(table.select(split).label).tolist() == [50] * 10
+    assert "the first 500 hold 5 of 10 classes, so a share of each class" in capsys.readouterr().out
+    np.testing.assert_array_equal(imported("dear.npy", val_rows=500).split, table.split)
+    capsys.readouterr()
+    table = imported("cheap_s.npy", "y_s.npy", val_rows=500)  # shuffled: the first rows, as asked
+    assert (table.split[:500] == "val").all()
+    assert "share of each class" not in capsys.readouterr().out
+
+
+def test_case_files_name_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made("28-file-column-ignored", tmp_path, monkeypatch)
+    first = imported("a.parquet", None)
+    aligned = imported("b_aligned.parquet", None)
+    np.testing.assert_array_equal(first.sample_id, aligned.sample_id)
+    assert first.metadata["digest"] == aligned.metadata["digest"]
+    other = pd.read_parquet("b_aligned.parquet").sample(frac=1, random_state=0)
+    other.to_parquet("c.parquet")
+    joined = imported("c.parquet", None)
+    positions = align(first, joined)
+    np.testing.assert_array_equal(joined.p_NK[positions], aligned.p_NK)
+    with pytest.raises(MetannError, match="disagree on the split"):  # there the split went with the row, not with the image
+        align(first, imported("b_other_order.parquet", None))
+
+
+# --- scales ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda p: p.round(2), "rows sum to 1 within"),
+        (lambda p: (100 * p).round(1), "values are percent; rows sum to 1 within"),
+        (lambda p: np.log2(p), "log-probabilities (logarithms to base 2)"),
+        (lambda p: np.log10(p), "log-probabilities (logarithms to base 10)"),
+        (lambda p: np.log(p.astype(np.float16)), "log-probabilities (natural logarithms)"),
+        (lambda p: np.log(np.where(p > p.max(1, keepdims=True) - 1e-9, 1.0, 0.0)), "log-probabilities"),  # -inf is the log of 0
+    ],
+)
+@pytest.mark.filterwarnings("ignore:divide by zero")
+def test_scales_that_are_recognised(change: Callable[[np.ndarray], np.ndarray], sentence: str) -> None:
+    p = np.load("p.npy")
+    np.save("q.npy", change(p))
+    table = imported("q.npy")
+    assert sentence in table.metadata["assumed"][0]
+    assert (table.p_NK.argmax(1) == p.argmax(1)).all()
+    np.testing.assert_allclose(table.p_NK.sum(1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda p: np.load("z.npy"), "these are logits or other scores; apply a softmax over the classes first"),  # noqa: ARG005
+        (lambda p: np.load("z.npy") - 40, "exponentials do not sum to 1: logits"),  # noqa: ARG005
+        (lambda p: (p > 0.05).astype(float), "answers of a sigmoid"),
+        (lambda p: p[:, :3], "not all classes"),
+        (lambda p: 7 * p, "counts or unscaled scores"),
+        (lambda p: np.where(np.arange(N)[:, None] == 3, 0.5, p), "row 3 sums to 2.5 .*the other rows are probabilities: mend these"),
+        (lambda p: np.where(p > 0.9, np.inf, p), "which no probability and no logit is"),
+    ],
+)
+def test_what_is_no_probability(change: Callable[[np.ndarray], np.ndarray], reason: str) -> None:
+    np.save("q.npy", change(np.load("p.npy")))
+    np.save("y3.npy", np.arange(N) % 3)
+    with pytest.raises(MetannError, match=reason) as caught:
+        imported("q.npy", "y3.npy")
+    assert "\n" not in str(caught.value)
+    assert not Path("out.parquet").exists()
+
+
+def test_a_table_that_is_exact_is_not_touched(rng: np.random.Generator) -> None:
+    p = rng.dirichlet(np.ones(7), 50).astype(np.float32)
+    found, assumed = as_probabilities(p, Path("p"))
+    np.testing.assert_array_equal(found, p)
+    assert assumed == []
+    assert squeezed(p) is None
+    unsure = np.full((50, 7), 1 / 7, np.float32)
+    assert squeezed(unsure) is None
+
+
+# --- containers -----------------------------------------------------------------------------------------------------
+
+
+def write_lists(kind: str) -> Callable[[np.ndarray, np.ndarray], None]:
+    def write(p: np.ndarray, y: np.ndarray) -> None:
+        types = {"list": pa.list_(pa.float32()), "large": pa.large_list(pa.float64()), "fixed": pa.list_(pa.float32(), K)}
+        pq.write_table(pa.table({"probs": pa.array(p.tolist(), types[kind]), "label": y}), "t.parquet")
+
+    return write
+
+
+def write_decimals(p: np.ndarray, y: np.ndarray) -> None:
+    columns = {f"p_{k}": pa.array([Decimal(f"{value:.5f}") for value in p[:, k]], pa.decimal128(7, 5)) for k in range(K)}
+    pq.write_table(pa.table(columns | {"label": y}), "t.parquet")
+
+
+def write_bfloat16(p: np.ndarray, y: np.ndarray) -> None:
+    raw = torch.from_numpy(p).bfloat16().view(torch.int16).numpy()
+    columns = {f"p_{k}": pa.array([value.tobytes() for value in raw[:, k]], pa.binary(2)) for k in range(K)}
+    pq.write_table(pa.table(columns | {"label": y}), "t.parquet")
+
+
+def write_half(p: np.ndarray, y: np.ndarray) -> None:
+    pq.write_table(pa.table({f"p_{k}": p[:, k].astype(np.float16) for k in range(K)} | {"label": y}), "t.parquet")
+
+
+@pytest.mark.parametrize(
+    "write", [write_lists("list"), write_lists("large"), write_lists("fixed"), write_decimals, write_bfloat16, write_half]
+)
+def test_columns_of_many_types(write: Callable[[np.ndarray, np.ndarray], None]) -> None:
+    p, y = np.load("p.npy"), np.load("y.npy")
+    write(p, y)
+    table = imported("t.parquet", None)
+    np.testing.assert_allclose(table.p_NK, p, atol=4e-3)
+    np.testing.assert_array_equal(table.label, y)
+
+
+@pytest.mark.parametrize(
+    ("columns", "complaint"),
+    [
+        ({"probs": [[0.5, 0.5]] * (N - 1) + [[1.0]], "label": [0] * N}, "'probs' holds lists of 1, 2 numbers"),
+        ({"probs": [[0.5, 0.5]] * (N - 1) + [None], "label": [0] * N}, "with 1 nulls"),
+        ({"a": [[0.5, 0.5]] * N, "b": [[0.5, 0.5]] * N, "label": [0] * N}, "are not p_0"),
+        ({"p_0": ["0.5"] * N, "p_1": [0.5] * N, "label": [0] * N}, r"'p_0' is text \(string\).*numbers are needed"),
+        ({"p_0": [0.5] * N, "p_1": [0.5] * N, "label": ["cat"] * N}, "class numbers from 0, not names"),
+        ({"p_0": [0.5] * N, "p_1": [0.5] * N, "label": [1] * (N - 1) + [2]}, r"runs from 1 to 2.*do they count from 1\?"),
+        ({"p_0": [True] * N, "p_1": [False] * N, "label": [0] * N}, "'p_0' is bool"),
+    ],
+)
+def test_columns_that_are_refused(columns: dict, complaint: str) -> None:
+    pq.write_table(pa.table(columns), "t.parquet")
+    with pytest.raises(MetannError, match=complaint) as caught:
+        imported("t.parquet", None)
+    assert "\n" not in str(caught.value)
+
+
+def test_archives_and_text() -> None:
+    p, y = np.load("p.npy"), np.load("y.npy")
+    np.savez("one.npz", p)
+    np.savez_compressed("two.npz", probabilities=p.astype(np.float32), y_true=y, features=np.zeros((N, 7)))
+    frame(p, label=y).to_csv("t.csv", index=False)
+    frame(p, label=y).to_csv("t.tsv", index=False, sep="\t")
+    frame(p, label=y).to_csv("semicolon.csv", index=False, sep=";")
+    np.savetxt("bare.csv", p, delimiter=",")
+    pd.DataFrame(p).to_csv("numbered.csv", index=False)
+    np.savetxt("y.txt", y, fmt="%d")
+    pd.DataFrame({"class": y}).to_csv("y.csv", index=False)
+    for table in (
+        *(
+            imported("one.npz"),
+            imported("two.npz", None),
+            imported("t.csv", None),
+            imported("t.tsv", None),
+            imported("semicolon.csv", None),
+        ),
+        *(imported("bare.csv", "y.txt"), imported("numbered.csv", "y.csv")),
+    ):
+        np.testing.assert_allclose(table.p_NK, p, atol=1e-6)
+        np.testing.assert_array_equal(table.label, y)
+    assert imported("t.csv", None).metadata["assumed"] == []
+
+
+def test_bfloat16_of_numpy() -> None:
+    raw = torch.from_numpy(np.load("p.npy")).bfloat16().view(torch.int16).numpy()
+    np.save("b.npy", raw.view("V2"))
+    np.testing.assert_allclose(imported("b.npy").p_NK, np.load("p.npy"), atol=4e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        ("x.npz", b"PK\x03\x04 no archive", r"x\.npz is not a whole \.npz file"),
+        ("x.csv", b"\x00\x01\xff" * 50, r"x\.csv"),
+        ("x.csv", b"", r"x\.csv is not a whole \.csv file"),
+        ("x.csv", b"p_0,p_1\n0.5,0.5\n0.5\n", r"x\.csv is not a whole \.csv file"),
+        ("x.txt", b"0.5", r"x\.txt is not a file of \.npy, \.npz, \.csv"),
+        (
+            "x.npy",
+            b"\x93NUMPY\x01\x00\x76\x00{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999999, 4), }" + b" " * 30,
+            r"x\.npy",
+        ),
+        (
+            "x.npy",
+            b"\x93NUMPY\x01\x00\x76\x00{'descr': '<f4', 'fortran_order': False, 'shape': (9999999999999, 400), }" + b" " * 37,
+            r"x\.npy",
+        ),
+    ],
+)
+def test_files_that_are_none(name: str, content: bytes, complaint: str) -> None:
+    Path(name).write_bytes(content)
+    with pytest.raises(MetannError, match=complaint) as caught:
+        imported(name)
+    assert "\n" not in str(caught.value)
+
+
+def test_several_arrays_without_names() -> None:
+    np.savez("t.npz", a=np.load("p.npy"), b=np.load("p.npy"))
+    with pytest.raises(MetannError, match=r"which of \[a, b\] are the probabilities"):
+        imported("t.npz")
+
+
+# --- rows -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("total", [7, 13, 48, 59])
+def test_a_sorted_table_is_split_by_class(total: int) -> None:
+    order = np.argsort(np.load("y.npy"), kind="stable")
+    np.save("q.npy", np.load("p.npy")[order])
+    np.save("yq.npy", np.load("y.npy")[order])
+    table = imported("q.npy", "yq.npy", val_rows=total)
+    counts = np.bincount(table.select("val").label, minlength=K)
+    assert counts.sum() == total
+    assert counts.max() - counts.min() <= 1  # equal shares, rounded
+
+
+def test_rows_marked_by_a_column_or_a_file() -> None:
+    p, y = np.load("p.npy"), np.load("y.npy")
+    want = np.arange(N) % 3 == 0
+    names = [f"dir/{i:03}.png" for i in range(N)]
+    frame(p, label=y, file=names, marked=want, part=np.where(want, "Validation", "rest"), ones=want.astype(int)).to_parquet("t.parquet")
+    Path("ids.txt").write_text("\n".join(name for name, chosen in zip(names, want, strict=True) if chosen))
+    np.save("rows.npy", np.flatnonzero(want))
+    for wanted in ("marked", "part", "ones", "ids.txt"):
+        np.testing.assert_array_equal(imported("t.parquet", None, val_rows=wanted).split == "val", want)
+    np.testing.assert_array_equal(imported("p.npy", val_rows="rows.npy").split == "val", want)
+    for wanted, complaint in [
+        ("label", "marks no rows"),
+        ("no_such", r"neither a column of t\.parquet .* nor a file"),
+        ("rows.npy", "is no image of"),
+    ]:
+        with pytest.raises(MetannError, match=complaint):
+            imported("t.parquet", None, val_rows=wanted)
+
+
+@pytest.mark.parametrize(("value", "meant"), [("500", 500), (7, 7), ("part", "part"), ("ids of mine.txt", "ids of mine.txt"), (0, 0)])
+def test_val_rows_in_a_configuration(value: object, meant: object) -> None:
+    network = read_section(NetworkSection, {"probabilities": "p.parquet", "val_rows": value})
+    assert network.val_rows == meant
+    assert f"--network.val-rows={meant}" in flags("network", network)
+    for wrong in (-1, True, 1.5, [3]):
+        with pytest.raises(MetannError, match="val_rows"):
+            read_section(NetworkSection, {"probabilities": "p.parquet", "val_rows": wrong})
+
+
+# --- names ----------------------------------------------------------------------------------------------------------
+
+
+def test_names_of_images_join_tables(rng: np.random.Generator) -> None:
+    p, y = np.load("p.npy"), np.load("y.npy")
+    names = np.array([f"caf\u00e9/img{i}.png" for i in range(N)], object)
+    frame(p, label=y, path=names).to_parquet("a.parquet")
+    order = rng.permutation(N)
+    frame(
+        p[order], label=y[order], filename=[f".\\{name}".replace("/", "\\").replace("\u00e9", "e\u0301") for name in names[order]]
+    ).to_csv("b.csv", index=False)
+    first, second = imported("a.parquet", None), imported("b.csv", None)
+    np.testing.assert_allclose(second.p_NK[align(first, second)], p, atol=1e-6)
+    assert first.metadata["image_names"] == second.metadata["image_names"]
+
+
+def test_tables_of_other_images_are_refused() -> None:
+    p, y = np.load("p.npy"), np.load("y.npy")
+    frame(p, label=y, file=[f"a{i:03}" for i in range(N)]).to_parquet("a.parquet")
+    frame(p, label=y, file=[f"b{i:03}" for i in range(N)]).to_parquet("b.parquet")
+    first, second, nameless = imported("a.parquet", None), imported("b.parquet", None), imported("p.npy")
+    with pytest.raises(MetannError, match=r"out\.parquet names other images than out\.parquet"):
+        align(first, second)
+    with pytest.raises(MetannError, match=r"names its images and .* does not; give both a column 'file'"):
+        align(nameless, first)
+    frame(p, label=y, file=["same"] * 2 + [f"b{i:03}" for i in range(N - 2)]).to_parquet("c.parquet")
+    with pytest.raises(MetannError, match="'file' says 'same' 2 times"):
+        imported("c.parquet", None)
+
+
+def test_ids_in_another_order_meet(rng: np.random.Generator) -> None:
+    p, y = np.load("p.npy"), np.load("y.npy")
+    order = rng.permutation(N)
+    frame(p, label=y, sample_id=np.arange(N)).to_parquet("a.parquet")
+    frame(p[order], label=y[order], id=order).to_parquet("b.parquet")
+    first, second = imported("a.parquet", None), imported("b.parquet", None)
+    np.testing.assert_allclose(second.p_NK[align(first, second)], p, atol=1e-6)
+    frame(p, label=y, id=np.arange(N) // 2).to_parquet("patients.parquet")  # no key: two images of each patient
+    np.testing.assert_array_equal(imported("patients.parquet", None).sample_id, np.arange(N))
+
+
+def test_columns_that_are_never_a_label(capsys: pytest.CaptureFixture[str]) -> None:
+    np.save("y4.npy", 1 + np.arange(N) % (K - 1))
+    notices = imported("p.npy", "y4.npy").metadata["notices"]
+    assert notices[0] == "1 of 5 columns are never a label (p_0); do labels count from 0, and in the order of the columns?"
+    assert any("is chance" in notice for notice in notices)
+    assert capsys.readouterr().out.count("WARNING: ") == len(notices)

@@ -1,0 +1,233 @@
+"""Weights from elsewhere: eighteen styles of checkpoint and their kin, their normalisation, and numbers that are none."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from digits_networks import NETWORK, prepared, training
+from test_border_photos import made
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+from metann.config.data import DataSection
+from metann.config.network import NetworkSection
+from metann.config.section import read_section
+from metann.data.prepared import read_prepared
+from metann.errors import MetannError
+from metann.networks._build import build
+from metann.stages.export_probabilities import export_probabilities
+from metann.stages.prepare_data import prepare_data
+from metann.stages.train_network import train_network
+from metann.tables.probabilities import read_probabilities
+from metann.weights.files import load_weights, read_header, save_weights
+from metann.weights.published import pretrained
+
+HEADER = {"num_classes": 10, "channels": 1, "image_size": 8, "settings": {"width": 4, "depth": 2}}
+
+
+@pytest.fixture(scope="module")
+def module() -> nn.Module:
+    torch.manual_seed(0)
+    return build("small_cnn", 10, 1, 8, width=4, depth=2).eval()
+
+
+@pytest.fixture(scope="module")
+def other() -> nn.Module:
+    torch.manual_seed(1)
+    return build("small_cnn", 10, 1, 8, width=4, depth=2).eval()
+
+
+def prefixed(prefix: str, module: nn.Module) -> dict[str, torch.Tensor]:
+    return {prefix + key: value for key, value in module.state_dict().items()}
+
+
+def take(content: object, path: Path) -> tuple[nn.Module, dict[str, Any]]:
+    torch.save(content, path)
+    return pretrained("small_cnn", str(path), HEADER)
+
+
+def same(found: nn.Module, module: nn.Module) -> bool:
+    mine, theirs = found.state_dict(), module.state_dict()
+    return all(torch.allclose(mine[key].float(), theirs[key].float(), atol=1e-2) for key in theirs)
+
+
+STYLES = {
+    "tutorial": lambda m: {
+        "epoch": 3,
+        "model_state_dict": m.state_dict(),
+        "optimizer_state_dict": {"state": {}, "param_groups": [{"lr": 1}]},
+    },
+    "net": lambda m: {"net": m.state_dict(), "acc": 95.1},
+    "numpy accuracy": lambda m: {"net": m.state_dict(), "acc": np.float64(95.1), "best": np.array([1.0, 2.0])},
+    "namespace": lambda m: {"state_dict": m.state_dict(), "args": argparse.Namespace(lr=1, names=["a"])},
+    "averaged": lambda m: AveragedModel(m).state_dict(),
+    "torchvision": lambda m: {"model": m.state_dict(), "model_ema": AveragedModel(m).state_dict()},
+    "lightning": lambda m: {"state_dict": prefixed("model.", m), "epoch": 1, "hyper_parameters": {"lr": 0.1}},
+    "lightning with a loss": lambda m: {"state_dict": prefixed("net.", m) | {"criterion.weight": torch.ones(10)}},
+    "of compile": lambda m: prefixed("module._orig_mod.", m),
+    "prefix nobody has heard of": lambda m: prefixed("learner.student.", m),
+    "nested": lambda m: {"checkpoint": {"state_dict": m.state_dict(), "step": 4}},
+    "half": lambda m: {key: value.half() if value.is_floating_point() else value for key, value in m.state_dict().items()},
+    "bfloat16": lambda m: {key: value.bfloat16() if value.is_floating_point() else value for key, value in m.state_dict().items()},
+    "numpy arrays": lambda m: {key: value.numpy() for key, value in m.state_dict().items()},
+    "a loss beside it": lambda m: m.state_dict() | {"loss_fn.weight": torch.ones(3)},
+    "fabric": lambda m: {"fabric": 1, "network": prefixed("_forward_module.", m)},
+}
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_styles_of_checkpoints(tmp_path: Path, module: nn.Module, style: str) -> None:
+    found, extra = take(STYLES[style](module), tmp_path / "w.pth")
+    assert same(found, module)
+    if "loss" in style:
+        assert any("left out: no part of the network" in sentence for sentence in extra["assumed"])
+
+
+def test_parts_in_data_parallel(tmp_path: Path) -> None:
+    """As of the ImageNet example, which wraps the features of VGG alone."""
+    vgg = build("vgg11_bn").eval()
+    state = {key.replace("features.", "features.module.", 1): value for key, value in vgg.state_dict().items()}
+    torch.save({"arch": "vgg11_bn", "state_dict": state}, tmp_path / "w.pth")
+    found, _ = pretrained("vgg11_bn", str(tmp_path / "w.pth"), {"num_classes": 10, "channels": 3, "image_size": 32})
+    assert same(found, vgg)
+
+
+def test_of_two_states_the_averaged_one_is_taken_and_said(tmp_path: Path, module: nn.Module, other: nn.Module) -> None:
+    found, extra = take({"state_dict": module.state_dict(), "state_dict_ema": other.state_dict()}, tmp_path / "w.pth")
+    assert same(found, other)
+    assert "weights stand under 'state_dict_ema' in the file ('state_dict' left out)" in extra["assumed"]
+    found, _ = take({"optimizer": {"a": torch.ones(2), "b": torch.ones(2)}, "whatever": module.state_dict()}, tmp_path / "w.pth")
+    assert same(found, module)  # the state that fits
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (lambda m, o: prefixed("student.", m) | prefixed("teacher.", o), "holds 2 networks that fit .*'student', 'teacher'"),
+        (lambda m, o: m, "a whole module"),  # noqa: ARG005
+        (lambda m, o: list(m.state_dict().values()), "holds a list"),  # noqa: ARG005
+        (lambda m, o: {"epoch": 3, "lr": 0.1}, "a dictionary of epoch, lr"),  # noqa: ARG005
+        (lambda m, o: {key: value for key, value in m.state_dict().items() if "weight" not in key}, "keys are missing"),  # noqa: ARG005
+    ],
+)
+def test_reasons_fit(tmp_path: Path, module: nn.Module, other: nn.Module, content: Any, reason: str) -> None:
+    with pytest.raises(MetannError, match=reason) as caught:
+        take(content(module, other), tmp_path / "w.pth")
+    assert "weights_only" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::torch.jit.TracerWarning")
+def test_torchscript(tmp_path: Path, module: nn.Module) -> None:
+    torch.jit.save(torch.jit.trace(module, torch.zeros(1, 1, 8, 8)), tmp_path / "w.pt")
+    with pytest.raises(MetannError, match="TorchScript") as caught:
+        pretrained("small_cnn", str(tmp_path / "w.pt"), HEADER)
+    assert "weights_only" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
+def test_numbers_that_are_not_finite(tmp_path: Path, module: nn.Module, value: float, name: str) -> None:
+    state = {key: tensor.clone() for key, tensor in module.state_dict().items()}
+    last = [key for key in state if state[key].is_floating_point()][-1]
+    state[last].view(-1)[-1] = value
+    path = tmp_path / name
+    if name.endswith(".pth"):
+        torch.save(state, path)
+    else:
+        save_weights(path, state, {"architecture": "small_cnn"} | HEADER)
+        with pytest.raises(MetannError, match="NaN or infinite"):
+            load_weights(path)
+    with pytest.raises(MetannError, match=rf"{name}: {last} holds 1 of .* NaN or infinite; the training diverged"):
+        pretrained("small_cnn", str(path), HEADER)
+
+
+def test_case_nan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made("23-nan-in-a-checkpoint", tmp_path, monkeypatch)
+    with pytest.raises(MetannError, match="NaN or infinite"):
+        pretrained("small_cnn", "nan.pt", HEADER)
+
+
+# --- normalisation --------------------------------------------------------------------------------------------------
+
+
+def accuracy(folder: Path, data: Path, network: NetworkSection) -> float:
+    train_network(name="mine", network=network, training=training(), data=data, seed=0, output=folder)
+    export_probabilities(weights=[folder / "weights.safetensors"], data=data, output=folder / "p.parquet", device="cpu")
+    table = read_probabilities(folder / "p.parquet", "test")
+    return float(np.mean(table.p_NK.argmax(1) == table.label))
+
+
+def test_case_weights_of_other_normalisation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    made("07-weights-of-other-normalisation", tmp_path, monkeypatch)
+    by_hand = float(capsys.readouterr().out.split()[-1])
+    prepare_data(data=DataSection(name="image_folder", root=Path("photos"), image_size=16), output=Path("data"))
+    plain = {"architecture": "small_cnn", "settings": {"width": 8, "depth": 2}, "weights": "mine.pth"}
+    right = read_section(NetworkSection, plain | {"mean": [0.5] * 3, "std": [0.5] * 3})
+    assert accuracy(Path("right"), Path("data"), right) == pytest.approx(by_hand)
+    assert read_header(Path("right/weights.safetensors"))["mean"] == [0.5] * 3
+    assert "saw pixel values" not in capsys.readouterr().out
+    assert accuracy(Path("wrong"), Path("data"), read_section(NetworkSection, plain)) < by_hand - 0.1
+    said = capsys.readouterr().out
+    assert "assumed: mine.pth saw pixel values normalised by the mean and std of these training images" in said
+    assert "its classes are those of the data in their order (kind0, kind1, kind2, ...)" in said
+    assert len(read_header(Path("wrong/weights.safetensors"))["assumed"]) == 3
+
+
+def test_a_file_that_says_its_normalisation_is_believed(tmp_path: Path, module: nn.Module) -> None:
+    data = prepared(tmp_path / "data")
+    header = {"architecture": "small_cnn", "mean": [0.25], "std": [0.125], "class_names": [str(c) for c in range(10)]} | HEADER
+    save_weights(tmp_path / "mine.safetensors", module, header)
+    network = NETWORK.model_copy(update={"weights": str(tmp_path / "mine.safetensors")})
+    train_network(name="mine", network=network, training=training(), data=data, seed=0, output=tmp_path / "out")
+    found = read_header(tmp_path / "out" / "weights.safetensors")
+    assert (found["mean"], found["std"], found["assumed"]) == ([0.25], [0.125], [])
+    given = network.model_copy(update={"mean": (0.0,), "std": (1.0,)})
+    train_network(name="mine", network=given, training=training(), data=data, seed=0, output=tmp_path / "given")
+    assert read_header(tmp_path / "given" / "weights.safetensors")["std"] == [1.0]
+    three = network.model_copy(update={"mean": (0.0,) * 3, "std": (1.0,) * 3})
+    with pytest.raises(MetannError, match="have 3 numbers, the images have 1 channels"):
+        train_network(name="mine", network=three, training=training(), data=data, seed=0, output=tmp_path / "three")
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"mean": [0.5]}, "1 numbers of mean and 0 of std; give both"),
+        ({"mean": [0.5] * 3, "std": [0.5]}, "3 numbers of mean and 1 of std"),
+        ({"mean": [0.5], "std": [0]}, "std"),
+        ({"mean": [float("nan")], "std": [1]}, "mean"),
+        ({"mean": ["x"], "std": [1]}, "mean"),
+        ({"mean": [0.5], "std": [0.5], "weights": None}, "are of 'weights' made elsewhere"),
+    ],
+)
+def test_normalisations_that_are_none(values: dict, complaint: str) -> None:
+    with pytest.raises(MetannError, match=complaint):
+        read_section(NetworkSection, {"architecture": "small_cnn", "weights": "w.pth"} | values)
+
+
+def test_case_numbers_as_class_names_with_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the 12 classes 1 .. 12 in number order: right with the order given, at chance and said so without it."""
+    made("08-numeric-class-names", tmp_path, monkeypatch)
+    prepare_data(data=DataSection(name="image_folder", root=Path("photos"), image_size=16), output=Path("data"))
+    prepared_by_text = read_prepared(Path("data"))
+    numbers = tuple(str(number) for number in range(1, 13))
+    in_order = DataSection(name="image_folder", root=Path("photos"), image_size=16, classes=numbers)
+    prepare_data(data=in_order, output=Path("ordered"))
+    network = read_section(NetworkSection, {"architecture": "small_cnn", "settings": {"width": 8, "depth": 2}})
+    train_network(name="mine", network=network, training=training(epochs=12), data=Path("ordered"), seed=0, output=Path("trained"))
+    state = load_weights(Path("trained/weights.safetensors"))[0].state_dict()
+    torch.save(state, "mine.pth")
+    outside = network.model_copy(update={"weights": "mine.pth"})
+    assert accuracy(Path("right"), Path("ordered"), outside) > 0.9
+    capsys.readouterr()
+    assert accuracy(Path("wrong"), Path("data"), outside) < 0.2
+    said = capsys.readouterr().out
+    assert "WARNING: test: accuracy" in said
+    assert "is chance (0.0833 for 12 classes); likely causes: another order of the classes (data.classes)" in said
+    assert prepared_by_text.info.class_names[1] == "10"
