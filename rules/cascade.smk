@@ -8,6 +8,7 @@ CASCADE_TABLES = (
     "in_sample",
     "curves",
     "chains",
+    "frontier",
 )
 cascade_networks = run.cascade.network_names(list(run.networks))
 # Imported tables have no images and no weights: nothing can be run, and only an ideal memory replayed.

@@ -20,6 +20,7 @@ from metann.statistics.classification import classification_rows
 from metann.statistics.paired import compare_paired
 
 SCORES = ("max_probability", "difference", "entropy")
+ANSWERS = ("second", "more_confident", "mean", "product")
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def held() -> HeldOut:
 
 
 def rows_of(held: HeldOut, **changes: object) -> pd.DataFrame:
-    settings = {"scores": SCORES, "postchecks": (False, True), "grid": 50, "target": 0.7, "budget": 4e6} | changes
+    settings = {"scores": SCORES, "answers": ANSWERS, "grid": 50, "target": 0.7, "budget": 4e6} | changes
     return pd.DataFrame([row for pair in held.pairs() for row in pair_rows(held, pair, **settings)])
 
 
@@ -43,7 +44,7 @@ def test_pairs_are_fitted_on_validation_and_judged_on_test(held: HeldOut) -> Non
     for row in rows.sample(25, random_state=0).itertuples():
         a, b = held.named(row.first), held.named(row.second)
         val, test = held.val_N, ~held.val_N
-        decisions = decide([a.p_NK, b.p_NK], [row.threshold], row.score, row.postcheck, held.labels_N)
+        decisions = decide([a.p_NK, b.p_NK], [row.threshold], row.score, False, held.labels_N, answer=row.answer)
         right = decisions.prediction_N == held.labels_N
         sent = decisions.asked_N == 2
         assert (row.val_correct, row.val_sent) == (right[val].sum(), sent[val].sum())
@@ -53,7 +54,7 @@ def test_pairs_are_fitted_on_validation_and_judged_on_test(held: HeldOut) -> Non
         compared = compare_paired(held.right(better.name)[test], right[test])
         assert (row.better, row.fixed, row.broken, row.mcnemar_p) == (better.name, compared.fixed, compared.broken, compared.p)
         if row.search == "exact" and row.objective == "accuracy":
-            found = search_threshold(a.p_NK[val], b.p_NK[val], held.labels_N[val], row.score, row.postcheck)
+            found = search_threshold(a.p_NK[val], b.p_NK[val], held.labels_N[val], row.score, answer=row.answer)
             assert (row.threshold, row.val_correct) == (found.threshold, found.correct)
         if row.search == "grid":
             assert row.threshold == np.linspace(0, 1, 50)[int(row.grid_index)]
@@ -78,7 +79,7 @@ def test_oracle_bounds_every_pair(held: HeldOut) -> None:
 
 
 def test_in_sample_is_searched_on_everything(held: HeldOut) -> None:
-    rows = pd.DataFrame(in_sample_rows(held, ("a", "b"), SCORES, (False, True), 2000))
+    rows = pd.DataFrame(in_sample_rows(held, ("a", "b"), SCORES, ANSWERS[:2], 2000))
     assert len(rows) == 2 * (6 + 1)
     for row in rows.itertuples():
         a, b = held.named("a").p_NK, held.named("b").p_NK
@@ -87,12 +88,12 @@ def test_in_sample_is_searched_on_everything(held: HeldOut) -> None:
 
 
 def test_curves(held: HeldOut) -> None:
-    frame = pd.DataFrame(curve_rows(held, ("a", "c"), SCORES, (False, True), 11))
+    frame = pd.DataFrame(curve_rows(held, ("a", "c"), SCORES, ANSWERS[:2], 11))
     assert len(frame) == 66
     test = ~held.val_N
     for row in frame.sample(15, random_state=1).itertuples():
         both = [held.named("a").p_NK[test], held.named("c").p_NK[test]]
-        decisions = decide(both, [row.threshold], row.score, row.postcheck)
+        decisions = decide(both, [row.threshold], row.score, answer=row.answer)
         assert row.accuracy == pytest.approx((decisions.prediction_N == held.labels_N[test]).mean())
         assert row.use == pytest.approx((decisions.asked_N == 2).mean())
         assert row.macs == pytest.approx(1e6 + 3e6 * row.use)
@@ -108,33 +109,33 @@ def test_singles_and_complementarity(held: HeldOut) -> None:
     assert rows["balanced_one_right", "val+test", "b", "b"] == 0
 
 
-@given(st.integers(0, 2**31), st.sampled_from(SCORES), st.booleans(), st.integers(2, 4))
-def test_a_searched_chain_is_greedily_best(seed: int, score: str, postcheck: bool, stages: int) -> None:
+@given(st.integers(0, 2**31), st.sampled_from(SCORES), st.sampled_from(ANSWERS), st.integers(2, 4))
+def test_a_searched_chain_is_greedily_best(seed: int, score: str, answer: str, stages: int) -> None:
     """No threshold of the last stage does better on the images that reach it; with two networks it is the exact search."""
     generator = np.random.default_rng(seed)
     labels_N = generator.integers(0, 3, 40)
     tables = [made_up(1.5, labels_N, 3, generator) for _ in range(stages)]
-    found = search_chain(tables, labels_N, score, postcheck)
+    found = search_chain(tables, labels_N, score, answer=answer)
     assert len(found) == stages - 1
     if stages == 2:
-        assert found == [search_threshold(*tables, labels_N, score, postcheck).threshold]
+        assert found == [search_threshold(*tables, labels_N, score, answer=answer).threshold]
 
     def right(last: float) -> int:
-        return int((decide(tables, [*found[:-1], last], score, postcheck).prediction_N == labels_N).sum())
+        return int((decide(tables, [*found[:-1], last], score, answer=answer).prediction_N == labels_N).sum())
 
-    so_far = decide(tables[:-1], found[:-1], score, postcheck)
+    so_far = decide(tables[:-1], found[:-1], score, answer=answer)
     assert right(found[-1]) == max(right(threshold) for threshold in [*so_far.score_N, -1, 2])
 
 
 def test_chain_row(held: HeldOut) -> None:
-    row = chain_row(held, ["a", "c", "b"], [0.9, 0.5], "difference", True)
-    decisions = decide([held.named(name).p_NK for name in "acb"], [0.9, 0.5], "difference", True)
+    row = chain_row(held, ["a", "c", "b"], [0.9, 0.5], "difference", "more_confident")
+    decisions = decide([held.named(name).p_NK for name in "acb"], [0.9, 0.5], "difference", "more_confident")
     test = ~held.val_N
     assert row["chain"] == "a > c > b"
     assert row["correct"] == (decisions.prediction_N == held.labels_N)[test].sum()
     costs = np.array([1e6, 4e6, 9e6])[decisions.asked_N[test] - 1]
     assert row["macs"] == pytest.approx(costs.mean())
-    assert chain_row(held, ["a", "c", "b"], [], "difference", True)["val_accuracy"] >= held.right("a")[held.val_N].mean()
+    assert chain_row(held, ["a", "c", "b"], [], "difference", "product")["val_accuracy"] >= held.right("a")[held.val_N].mean()
 
 
 # -- ranking -------------------------------------------------------------------------------------------------------------

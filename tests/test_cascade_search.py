@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -179,3 +179,20 @@ def test_reference_same_accuracy_at_least_use(real) -> None:
     )
     assert (found.correct, found.sent, round(found.threshold, 4)) == (9272, 1395, 0.7414)
     assert round(88.0 + found.use * 517.7) == 160
+
+
+@given(
+    case=st.integers(0, 2**31),
+    score=st.sampled_from(["max_probability", "difference", "entropy"]),
+    answer=st.sampled_from(["mean", "product"]),
+)
+@settings(max_examples=40)
+def test_means_and_products_are_searched_as_they_are_decided(case: int, score: str, answer: str) -> None:
+    generator = np.random.default_rng(case)
+    a, b = (((c := generator.integers(0, 5, (15, 3))) + 1) / (c + 1).sum(1, keepdims=True) for _ in range(2))
+    labels = generator.integers(0, 3, 15)
+    sweep = sweep_thresholds(a, b, labels, score, answer=answer)
+    for threshold, correct, sent in zip(sweep.threshold_T, sweep.correct_T, sweep.sent_T, strict=True):
+        decisions = decide([a, b], [threshold], score, answer=answer)
+        assert (correct, sent) == ((decisions.prediction_N == labels).sum(), (decisions.asked_N == 2).sum())
+    assert search_threshold(a, b, labels, score, answer=answer).correct == sweep.correct_T.max()

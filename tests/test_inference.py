@@ -41,6 +41,8 @@ FUNCTIONS = [
     "top_p(0.9)",
     "margin(0.3)",
     "only_if_unsure(0.6, 2)",
+    "contested(0.2)",
+    "unsure(0.8)",
     "none",
     "all",
 ]

@@ -68,7 +68,7 @@ def test_dispatch_knows_every_switch_function(name):
 
 @pytest.mark.parametrize("name", ["np", "_switch", "thresh", "checks"])
 def test_dispatch_refuses_other_names(name):
-    with pytest.raises(MetannError, match=f"unknown switch function '{name}'; known: all, margin"):
+    with pytest.raises(MetannError, match=f"unknown switch function '{name}'; known: all, contested, margin"):
         prefix_lengths(name, (), [[0.5, 0.5]])
 
 

@@ -71,23 +71,23 @@ def ran(run: SimpleNamespace, output: Path, **changes: Any) -> tuple[pd.DataFram
 
 @pytest.mark.parametrize("batch_size", [1, 5, 64, 1000])
 @pytest.mark.parametrize(("score", "threshold"), [("max_probability", 0.9), ("difference", 0.8), ("entropy", 0.2), ("oracle", 1.0)])
-@pytest.mark.parametrize("postcheck", [False, True])
+@pytest.mark.parametrize("answer", ["second", "more_confident", "mean", "product"])
 def test_agrees_with_the_tables_at_every_batch_size(
-    run, tmp_path: Path, score: str, threshold: float, postcheck: bool, batch_size: int
+    run, tmp_path: Path, score: str, threshold: float, answer: str, batch_size: int
 ) -> None:
     record, report = ran(
         run,
         tmp_path,
         score=score,
         thresholds=[threshold],
-        postcheck=postcheck,
+        answer=answer,
         batch_size=batch_size,
         limit=64 if batch_size == 1 else None,
     )
     tables = [read_probabilities(path).select("test") for path in run.tables[:2]]
     rows = np.searchsorted(tables[0].sample_id, record["sample_id"])
     labels_N = tables[0].label[rows]
-    decisions = decide([table.p_NK[rows] for table in tables], [threshold], score, postcheck, labels_N)
+    decisions = decide([table.p_NK[rows] for table in tables], [threshold], score, labels_N=labels_N, answer=answer)
     assert (record["prediction"] == decisions.prediction_N).all()
     assert (record["networks_run"] == decisions.asked_N).all()
     assert (record["answered_by"] == np.array(NAMES)[decisions.answered_N]).all()
@@ -120,9 +120,11 @@ def test_the_second_network_is_truly_skipped(run) -> None:
 
 
 def test_three_networks_and_one(run, tmp_path: Path) -> None:
-    _, report = ran(run, tmp_path / "three", networks=run.weights, thresholds=[0.9, 0.8], batch_size=50, postcheck=True)
-    assert report["disagreements"] == 0
-    assert len(report["calls"]) == 3
+    for how in ({"postcheck": True}, {"answer": "product"}):
+        _, report = ran(run, tmp_path / "three", networks=run.weights, thresholds=[0.9, 0.8], batch_size=50, **how)
+        assert report["disagreements"] == 0
+        assert len(report["calls"]) == 3
+        assert report["rule"].endswith("with post-check" if "postcheck" in how else "product of all answers")
     record, report = ran(run, tmp_path / "one", networks=run.weights[2:], thresholds=None, batch_size=50)
     table = read_probabilities(run.tables[2]).select("test")
     assert (record.set_index("sample_id")["prediction"][table.sample_id] == table.p_NK.argmax(1)).all()
@@ -135,6 +137,26 @@ def test_three_networks_and_one(run, tmp_path: Path) -> None:
     assert remembering["calls"][0] <= len(record)
     assert report["rule"] == "a single network"
     assert report["accuracy"] == pytest.approx((table.p_NK.argmax(1) == table.label).mean())
+
+
+@pytest.mark.parametrize("batch_size", [1, 40])
+def test_calibrated_networks_agree_with_calibrated_tables(run, tmp_path: Path, batch_size: int) -> None:
+    described = {"networks": ["small", "middle", "large"], "thresholds": [0.8, 0.7], "score": "difference", "answer": "product"}
+    write_json(tmp_path / "cascade.json", described | {"temperatures": [1.7, 0.6, 1.0]})
+    changes = {"networks": run.weights, "thresholds": None, "cascade": tmp_path / "cascade.json", "limit": 80}
+    record, report = ran(run, tmp_path / "run", batch_size=batch_size, **changes)
+    assert report["disagreements"] == 0
+    assert report["rule"].endswith("product of all answers, temperatures 1.7, 0.6, 1")
+    write_json(tmp_path / "cascade.json", described)
+    plain, _ = ran(run, tmp_path / "plain", batch_size=batch_size, **changes)
+    assert not np.allclose(record["score_0"], plain["score_0"])
+    packed = Cascade.of(
+        run.weights, CascadeRule(**{key: described[key] for key in ("thresholds", "score", "answer")}, temperatures=(1.7, 0.6, 1))
+    )
+    packed.save(tmp_path / "packed.safetensors")
+    again, images = Cascade.load(tmp_path / "packed.safetensors"), read_prepared(run.data).images_NCHW[:50]
+    assert (again.temperatures, again.answer_rule) == ([1.7, 0.6, 1.0], "product")
+    np.testing.assert_array_equal(again.answer(images).p_NK, packed.answer(images).p_NK)
 
 
 def test_a_described_cascade(run, tmp_path: Path) -> None:

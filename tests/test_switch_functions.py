@@ -34,6 +34,8 @@ def test_the_registry_knows_them():
         "top_p": ("p",),
         "margin": ("m",),
         "only_if_unsure": ("t", "k"),
+        "contested": ("t",),
+        "unsure": ("u",),
         "none": (),
         "all": (),
     }
@@ -85,6 +87,13 @@ def test_only_if_unsure_and_top_k(switch_NK, t, k):
     assert switch_functions.only_if_unsure(switch_NK, t, k).tolist() == expected
 
 
+@given(switches(), VALUES, VALUES)
+def test_contested_and_unsure(switch_NK, t, u):
+    reached = [[k for k, s in enumerate(row) if float(s) >= t] for row in switch_NK]
+    assert switch_functions.contested(switch_NK, t).tolist() == [len(classes) if len(classes) > 1 else 0 for classes in reached]
+    assert switch_functions.unsure(switch_NK, u).tolist() == [1 if all(float(s) < u for s in row) else 0 for row in switch_NK]
+
+
 def test_edges():
     switch_NK = np.array([[0.6, 0.3, 0.1], [0.4, 0.4, 0.2], [1.0, 0.0, 0.0]])
     assert switch_functions.threshold(switch_NK, 0).tolist() == [3, 3, 3]
@@ -96,6 +105,11 @@ def test_edges():
     assert switch_functions.margin(switch_NK, 1).tolist() == [3, 3, 3]
     assert switch_functions.only_if_unsure(switch_NK, 0.5, 2).tolist() == [0, 2, 0]
     assert switch_functions.only_if_unsure(switch_NK, 0.6, 2).tolist() == [0, 2, 0]  # at the threshold an image is sure
+    assert switch_functions.contested(switch_NK, 0.3).tolist() == [2, 2, 0]
+    assert switch_functions.contested(switch_NK, 0.4).tolist() == [0, 2, 0]  # at the threshold a class has reached it
+    assert switch_functions.contested(switch_NK, 0).tolist() == [3, 3, 3]
+    assert switch_functions.unsure(switch_NK, 0.6).tolist() == [0, 1, 0]  # at the threshold an image is sure
+    assert switch_functions.unsure(switch_NK, 1).tolist() == [1, 1, 0]
     assert switch_functions.none(switch_NK).tolist() == [0, 0, 0]
     assert switch_functions.all(switch_NK).tolist() == [3, 3, 3]
 

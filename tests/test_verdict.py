@@ -58,7 +58,16 @@ def cascade_page(nets: list[int]) -> list[str]:
     """The paragraphs that a cascade's page begins with."""
     fixed_S, broken_S = counts(nets)
     columns = {"n": N, "fixed": fixed_S, "broken": broken_S, "accuracy": 0.9, "first": "a", "second": "b", "score": "difference"}
-    columns |= {"postcheck": False, "threshold": 0.5, "use": 0.1, "macs": 1.0, "val_n": N, "better": "b", "better_accuracy": 0.9}
+    columns |= {
+        "postcheck": False,
+        "answer": "second",
+        "threshold": 0.5,
+        "use": 0.1,
+        "macs": 1.0,
+        "val_n": N,
+        "better": "b",
+        "better_accuracy": 0.9,
+    }
     columns |= {"better_macs": 1.0, "best": "c", "best_accuracy": 0.9, "best_macs": 1.0, "best_fixed": fixed_S, "best_broken": broken_S}
     return _answer(pd.DataFrame(columns)).split("\n\n")
 

@@ -9,14 +9,15 @@ import numpy as np
 import pandas as pd
 
 from metann.cascade.complementarity import FORMS
+from metann.config.cascade import way
 from metann.statistics.intervals import wilson_interval
 
-_CASCADE = ["first", "second", "score", "postcheck"]
+_CASCADE = ["first", "second", "score", "postcheck", "answer"]
 _MEANS = ["threshold", "val_accuracy", "val_use", "val_macs", "accuracy", "use", "macs", "better_accuracy", "gain"]
 
 
 def rank_pairs(results: pd.DataFrame, complementarity: pd.DataFrame, networks: pd.DataFrame, search: str, objective: str) -> pd.DataFrame:
-    """Every pair with its best score and post-check, best pair first; validation alone decides.
+    """Every pair with its best score and answer, best pair first; validation alone decides.
 
     Args:
         results: rows of `pair_rows` with a column seed.
@@ -86,7 +87,7 @@ def settings(results: pd.DataFrame, choice: pd.DataFrame, confidence: float) -> 
         + kept["second"]
         + ", "
         + kept["score"]
-        + kept["postcheck"].map({True: ", with post-check", False: ""})
+        + kept["answer"].map(lambda answer: "" if answer == "second" else f", {way(answer)}")
         + kept["threshold"].map(lambda threshold: f", threshold {threshold:.6g}")
     )
     parts = []

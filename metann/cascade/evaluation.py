@@ -46,7 +46,7 @@ def complementarity_rows(held: HeldOut) -> list[dict[str, Any]]:
     return rows
 
 
-def _judged(held: HeldOut, decisions: Decisions, names: Sequence[str]) -> dict[str, Any]:
+def judged(held: HeldOut, decisions: Decisions, names: Sequence[str]) -> dict[str, Any]:
     """Accuracy, use and cost on both splits; the test images against the cascade's better network and the best of all."""
     right_N = decisions.prediction_N == held.labels_N
     val_N, test_N = held.val_N, ~held.val_N
@@ -94,21 +94,26 @@ def _judged(held: HeldOut, decisions: Decisions, names: Sequence[str]) -> dict[s
     }
 
 
+def named(answer: str) -> dict[str, Any]:
+    """The columns of an answer; the first is older than the second."""
+    return {"postcheck": answer == "more_confident", "answer": answer}
+
+
 def pair_rows(
-    held: HeldOut, pair: tuple[str, str], scores: Sequence[str], postchecks: Sequence[bool], grid: int, target: float, budget: float | None
+    held: HeldOut, pair: tuple[str, str], scores: Sequence[str], answers: Sequence[str], grid: int, target: float, budget: float | None
 ) -> list[dict[str, Any]]:
-    """A pair at the threshold that validation chooses, for every score, post-check, search and objective; and the oracle.
+    """A pair at the threshold that validation chooses, for every score, answer, search and objective; and the oracle.
 
     Args:
         held: the images.
         pair: names of the first and the second network.
-        scores, postchecks: which to try.
+        scores, answers: which to try.
         grid: points of the published grid, searched beside all distinct scores.
         target: accuracy that objective 'target_accuracy' asks for on validation.
         budget: multiply-accumulates per image of objective 'budget'; None leaves it out, as unknown MACs do.
 
     Returns:
-        Rows of first, second, score, postcheck, search, objective, threshold, grid_index and the columns of both splits; an
+        Rows of first, second, score, postcheck, answer, search, objective, threshold, grid_index and the columns of both splits; an
         objective that no threshold reaches has no row. The oracle's row has the objective 'bound'.
     """
     a, b = held.named(pair[0]), held.named(pair[1])
@@ -118,63 +123,61 @@ def pair_rows(
     objectives = ["accuracy", "target_accuracy", *(["budget"] if budget and macs else [])]
     rows = []
     for score in scores:
-        for postcheck in postchecks:
+        for answer in answers:
             for search, points in (("exact", None), ("grid", grid)):
-                sweep = sweep_thresholds(a.p_NK[val_N], b.p_NK[val_N], labels_N[val_N], score, postcheck, points)
+                sweep = sweep_thresholds(a.p_NK[val_N], b.p_NK[val_N], labels_N[val_N], score, grid=points, answer=answer)
                 for objective in objectives:
                     try:
                         found = choose(sweep, objective, target=target, macs=macs, budget=budget)
                     except UnreachableError:
                         continue
-                    how = {"first": a.name, "second": b.name, "score": score, "postcheck": postcheck, "search": search}
+                    how = {"first": a.name, "second": b.name, "score": score} | named(answer) | {"search": search}
                     index = np.nan if found.grid_index is None else float(found.grid_index)
                     how |= {"objective": objective, "threshold": found.threshold, "grid_index": index}
-                    rows.append(how | _judged(held, decide(both, [found.threshold], score, postcheck), pair))
-    how = {"first": a.name, "second": b.name, "score": "oracle", "postcheck": False, "search": "exact", "objective": "bound"}
-    rows.append(how | {"threshold": 1.0, "grid_index": np.nan} | _judged(held, decide(both, [1.0], "oracle", False, labels_N), pair))
+                    rows.append(how | judged(held, decide(both, [found.threshold], score, answer=answer), pair))
+    how = {"first": a.name, "second": b.name, "score": "oracle"} | named("second") | {"search": "exact", "objective": "bound"}
+    rows.append(how | {"threshold": 1.0, "grid_index": np.nan} | judged(held, decide(both, [1.0], "oracle", False, labels_N), pair))
     return rows
 
 
-def in_sample_rows(
-    held: HeldOut, pair: tuple[str, str], scores: Sequence[str], postchecks: Sequence[bool], grid: int
-) -> list[dict[str, Any]]:
+def in_sample_rows(held: HeldOut, pair: tuple[str, str], scores: Sequence[str], answers: Sequence[str], grid: int) -> list[dict[str, Any]]:
     """A pair searched and judged on the same images, all that are held out: what published tables show, and too good to be true."""
     a, b = held.named(pair[0]).p_NK, held.named(pair[1]).p_NK
     rows = []
     for score in (*scores, "oracle"):
-        for postcheck in postchecks if score != "oracle" else (False,):
+        for answer in answers if score != "oracle" else ("second",):
             for search, points in (("exact", None), ("grid", grid)):
-                found = search_threshold(a, b, held.labels_N, score, postcheck, points)
+                found = search_threshold(a, b, held.labels_N, score, grid=points, answer=answer)
                 index = np.nan if found.grid_index is None else float(found.grid_index)
-                how = {"first": pair[0], "second": pair[1], "score": score, "postcheck": postcheck, "search": search}
+                how = {"first": pair[0], "second": pair[1], "score": score} | named(answer) | {"search": search}
                 how |= {"threshold": found.threshold, "grid_index": index, "n": found.n}
                 rows.append(how | {"correct": found.correct, "sent": found.sent, "accuracy": found.accuracy, "use": found.use})
     return rows
 
 
 def curve_rows(
-    held: HeldOut, pair: tuple[str, str], scores: Sequence[str], postchecks: Sequence[bool], points: int = 201
+    held: HeldOut, pair: tuple[str, str], scores: Sequence[str], answers: Sequence[str], points: int = 201
 ) -> dict[str, np.ndarray]:
     """Test accuracy, use and MACs of a pair over a uniform grid of thresholds, as columns."""
     a, b = held.named(pair[0]), held.named(pair[1])
     test_N = ~held.val_N
     parts: list[dict[str, np.ndarray]] = []
     for score in scores:
-        for postcheck in postchecks:
-            sweep = sweep_thresholds(a.p_NK[test_N], b.p_NK[test_N], held.labels_N[test_N], score, postcheck, points)
+        for answer in answers:
+            sweep = sweep_thresholds(a.p_NK[test_N], b.p_NK[test_N], held.labels_N[test_N], score, grid=points, answer=answer)
             use_T = sweep.sent_T / sweep.n
             part = {"threshold": sweep.threshold_T, "accuracy": sweep.correct_T / sweep.n, "use": use_T, "macs": a.macs + b.macs * use_T}
-            texts = {"first": a.name, "second": b.name, "score": score}
-            parts.append({name: np.full(points, text) for name, text in texts.items()} | {"postcheck": np.full(points, postcheck)} | part)
+            how = {"first": a.name, "second": b.name, "score": score} | named(answer)
+            parts.append({name: np.full(points, value) for name, value in how.items()} | part)
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def chain_row(held: HeldOut, names: Sequence[str], thresholds: Sequence[float], score: str, postcheck: bool) -> dict[str, Any]:
+def chain_row(held: HeldOut, names: Sequence[str], thresholds: Sequence[float], score: str, answer: str) -> dict[str, Any]:
     """A cascade of several networks; empty thresholds are searched on validation."""
     tables = [held.named(name).p_NK for name in names]
     if not thresholds:
-        thresholds = search_chain([p_NK[held.val_N] for p_NK in tables], held.labels_N[held.val_N], score, postcheck)
-    decisions = decide(tables, thresholds, score, postcheck)
+        thresholds = search_chain([p_NK[held.val_N] for p_NK in tables], held.labels_N[held.val_N], score, answer=answer)
+    decisions = decide(tables, thresholds, score, answer=answer)
     calls = np.mean(decisions.asked_N[~held.val_N][:, None] > np.arange(len(names)), axis=0)
-    how = {"chain": " > ".join(names), "score": score, "postcheck": postcheck, "thresholds": ", ".join(f"{t:.6g}" for t in thresholds)}
-    return how | {"use_by_stage": ", ".join(f"{share:.4f}" for share in calls)} | _judged(held, decisions, names)
+    how = {"chain": " > ".join(names), "score": score} | named(answer) | {"thresholds": ", ".join(f"{t:.6g}" for t in thresholds)}
+    return how | {"use_by_stage": ", ".join(f"{share:.4f}" for share in calls)} | judged(held, decisions, names)

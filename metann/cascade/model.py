@@ -14,12 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metann.cascade.calibration import tempered
 from metann.cascade.memory import Memory, key_function
-from metann.cascade.rowwise import first_argmax
-from metann.cascade.rule import asks_next, check_thresholds, next_wins, score_of
+from metann.cascade.rule import InHand, check_thresholds
 from metann.cascade.run_folder import in_order, read_packed, read_run, write_packed
 from metann.compute.answer import Answer, answer_of, pixels
-from metann.config.cascade import CascadeRule, MemorySection
+from metann.config.cascade import CascadeRule, MemorySection, answer_taken, way
+from metann.errors import MetannError
 from metann.weights.files import check_header
 from metann.weights.single import SingleNetwork
 
@@ -34,9 +35,9 @@ class Decided:
         prediction_N: int64, the class that is answered.
         hit_N: bool, answered from memory.
         asked_N: int64 in 0..S, networks that ran on the image; 0 on a hit.
-        answered_N: int64, member whose answer it is; -1 on a hit.
+        answered_N: int64, member whose answer it is, of a mean or a product the last one that took part; -1 on a hit.
         score_NS: float64, score of every network that ran; NaN where it did not.
-        p_NK: float32, probabilities of the member whose answer it is; NaN on a hit, of which the memory keeps the class alone.
+        p_NK: float64, probabilities of the answer; NaN on a hit, of which the memory keeps the class alone.
     """
 
     prediction_N: np.ndarray
@@ -58,6 +59,8 @@ class Cascade:
         postcheck: bool = False,
         memory: Memory | None = None,
         key: str | None = None,
+        answer: str = "second",
+        temperatures: Sequence[float] = (),
     ) -> None:
         """Put loaded networks together.
 
@@ -65,16 +68,21 @@ class Cascade:
             members: in the order in which they are asked; one alone is a plain network.
             thresholds: one fewer.
             score: name of a score function.
-            postcheck: keep the more confident answer.
+            postcheck: keep the more confident answer, as `answer` more_confident does.
             memory: is looked up before any network; needs `key`.
             key: kind of memory key.
+            answer: second, more_confident, mean or product.
+            temperatures: of each member; none: as they are.
 
         Raises:
             MetannError: a wrong number of thresholds, one that is not finite, networks for other classes or images than the first,
                 or an unknown key.
         """
         check_thresholds(thresholds, len(members))
-        self.members, self.thresholds, self.score, self.postcheck = list(members), list(thresholds), score, postcheck
+        self.members, self.thresholds, self.score = list(members), list(thresholds), score
+        self.answer_rule, self.temperatures = answer_taken(answer, postcheck), list(temperatures)
+        if self.temperatures and len(self.temperatures) != len(self.members):
+            raise MetannError(f"{len(self.members)} networks and {len(self.temperatures)} temperatures; give one for each network, or none")
         first = members[0].header
         for member in members[1:]:
             check_header(f"network {member.name}", member.header, {key: first.get(key) for key in _COMMON})
@@ -102,8 +110,8 @@ class Cascade:
         expect = {} if class_names is None else {"class_names": list(class_names)}
         members = [SingleNetwork.read(path, expect) for path in weights]
         if memory is None or memory.key == "none":
-            return cls(members, rule.thresholds, rule.score, rule.postcheck)
-        return cls(members, rule.thresholds, rule.score, rule.postcheck, Memory(memory.capacity), memory.key)
+            return cls(members, rule.thresholds, rule.score, answer=rule.answer, temperatures=rule.temperatures)
+        return cls(members, rule.thresholds, rule.score, False, Memory(memory.capacity), memory.key, rule.answer, rule.temperatures)
 
     @classmethod
     def load(cls, path: Path | str, *, seed: int | None = None) -> "Cascade":
@@ -118,14 +126,19 @@ class Cascade:
         """
         path = Path(path)
         members, rule, origin = read_run(path, seed) if path.is_dir() else read_packed(path, seed)
-        cascade = cls(members, rule.thresholds, rule.score, rule.postcheck)
+        cascade = cls(members, rule.thresholds, rule.score, answer=rule.answer, temperatures=rule.temperatures)
         cascade.header |= {"origin": origin} if origin else {}
         return cascade
 
     def save(self, path: Path | str) -> None:
         """Write networks and rule into one safetensors file, whole or not at all. What a memory holds is not written."""
-        rule = CascadeRule(thresholds=self.thresholds, score=self.score, postcheck=self.postcheck)
+        rule = CascadeRule(thresholds=self.thresholds, score=self.score, answer=self.answer_rule, temperatures=self.temperatures)
         write_packed(Path(path), self.members, rule, self.header.get("origin"))
+
+    @property
+    def postcheck(self) -> bool:
+        """Whether the more confident answer is kept."""
+        return self.answer_rule == "more_confident"
 
     @property
     def class_names(self) -> list[str]:
@@ -146,7 +159,8 @@ class Cascade:
         if not self.thresholds:
             return "a single network"
         thresholds = ", ".join(f"{threshold:.6g}" for threshold in self.thresholds)
-        return f"{self.score}, threshold {thresholds}, {'with' if self.postcheck else 'without'} post-check"
+        heated = f", temperatures {', '.join(f'{t:.4g}' for t in self.temperatures)}" if self.temperatures else ""
+        return f"{self.score}, threshold {thresholds}, {way(self.answer_rule)}{heated}"
 
     def to(self, device: torch.device | str) -> "Cascade":
         """Move its networks to a device."""
@@ -155,7 +169,7 @@ class Cascade:
         return self
 
     def answer(self, images_NCHW: Tensor | np.ndarray) -> Answer:
-        """Classify a batch, without the memory: probabilities of the network whose answer counts.
+        """Classify a batch, without the memory: probabilities of the network whose answer counts, or of the mean or product.
 
         Args:
             images_NCHW: uint8 pixels, as in images.npy, of the header's channels and image size.
@@ -184,7 +198,7 @@ class Cascade:
         hit_N = np.array([hit for _, hit in found], bool)
         new = np.flatnonzero(~hit_N)
         asked_N, answered_N = np.zeros(n, np.int64), np.full(n, -1)
-        score_NS, p_NK = np.full((n, len(self.members)), np.nan), np.full((n, len(self.class_names)), np.nan, np.float32)
+        score_NS, p_NK = np.full((n, len(self.members)), np.nan), np.full((n, len(self.class_names)), np.nan)
         if len(new):
             decided = self._ask(self._pixels(images_NCHW[new]), None if labels_N is None else labels_N[new])
             asked_N[new], answered_N[new], score_NS[new], p_NK[new] = decided.asked_N, decided.answered_N, decided.score_NS, decided.p_NK
@@ -197,23 +211,17 @@ class Cascade:
 
     def _ask(self, images_NCHW: Tensor, labels_N: np.ndarray | None) -> Decided:
         n = len(images_NCHW)
-        prediction_N, answered_N, asked_N = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
-        sure_N, score_NS = np.zeros(n), np.full((n, len(self.members)), np.nan)
-        answer_NK = np.zeros((n, len(self.class_names)), np.float32)
+        hand, score_NS = InHand(n, len(self.class_names), self.score, self.answer_rule), np.full((n, len(self.members)), np.nan)
         rows = np.arange(n)
         for number, member in enumerate(self.members):
-            p_NK = member.probabilities(images_NCHW if len(rows) == n else images_NCHW[torch.from_numpy(rows).to(images_NCHW.device)])
-            score_N = score_of(self.score, p_NK, None if labels_N is None else labels_N[rows])
-            won_N = next_wins(self.score, sure_N[rows], score_N, self.postcheck) if number else np.ones(len(rows), bool)
-            won = rows[won_N]
-            prediction_N[won], sure_N[won], answered_N[won] = first_argmax(p_NK)[won_N], score_N[won_N], number
-            answer_NK[won], score_NS[rows, number] = p_NK[won_N], score_N
-            asked_N[rows] += 1
-            if number < len(self.thresholds):
-                rows = rows[asks_next(self.score, sure_N[rows], self.thresholds[number])]
+            if number:
+                rows = hand.unsure(rows, self.thresholds[number - 1])
             if not len(rows):
                 break
-        return Decided(prediction_N, np.zeros(n, bool), asked_N, answered_N, score_NS, answer_NK)
+            p_NK = member.probabilities(images_NCHW if len(rows) == n else images_NCHW[torch.from_numpy(rows).to(images_NCHW.device)])
+            p_NK = tempered(p_NK, self.temperatures[number]) if self.temperatures else p_NK
+            score_NS[rows, number] = hand.ask(number, rows, p_NK, None if labels_N is None else labels_N[rows])
+        return Decided(hand.prediction_N, np.zeros(n, bool), hand.asked_N, hand.answered_N, score_NS, hand.p_NK)
 
     def warm_up(self, images_NCHW: np.ndarray) -> None:
         """Run every network once on a batch, outside the memory: the first call of a network is slow and is not to be timed."""

@@ -55,7 +55,13 @@ def measure(
 def describe(chain: "Cascade", work: Workload, split: str, device: str, seed: int) -> dict[str, Any]:
     """What was run, in words and numbers: a loaded cascade after it answered the stream `work`."""
     names = [member.name for member in chain.members]
-    facts = {"networks": names, "thresholds": chain.thresholds, "score": chain.score, "postcheck": chain.postcheck}
+    facts = {
+        "networks": names,
+        "thresholds": chain.thresholds,
+        "score": chain.score,
+        "postcheck": chain.postcheck,
+        "answer": chain.answer_rule,
+    }
     facts |= {"macs": [member.macs for member in chain.members], "split": split, "device": device, "seed": seed}
     duplicates, turns = int(work.duplicate_M.sum()), int((work.turn_M > 0).sum())
     memory = chain.memory

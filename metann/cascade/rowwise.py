@@ -49,3 +49,13 @@ def sum_p_log_p(p_NK: np.ndarray) -> np.ndarray:
         np.log(log_NK, out=log_NK)
         np.einsum("nk,nk->n", block_NK, log_NK, out=total_N[start : start + _BLOCK])
     return total_N
+
+
+def row_sum(p_NK: np.ndarray) -> np.ndarray:
+    """(N,) float64 sums of the rows. A row's sum does not depend on the rows beside it, to the last bit, as `p_NK.sum(axis=1)` may."""
+    if p_NK.shape[1] > _NARROW:
+        return np.einsum("nk->n", np.ascontiguousarray(p_NK, np.float64))
+    total_N = np.zeros(len(p_NK))
+    for column in np.ascontiguousarray(p_NK.T, np.float64):
+        total_N += column
+    return total_N

@@ -2,10 +2,11 @@
 
 Shapes: N images, K classes, S stages (networks in the order in which they are asked).
 
-The first network answers. While the answer in hand is not sure enough for the stage's threshold, the next network is
-asked: without post-check its answer is taken; with post-check only where it is strictly more confident than the answer
-in hand. Equality always stays with the earlier network, in the threshold check and in the post-check. With two networks
-this is the rule of Kinnas et al. (2024), doi 10.1016/j.future.2024.107606.
+The first network answers. While the answer in hand is not sure enough for the stage's threshold, the next network is asked, and
+`answer` says what is in hand then: its answer (second); its answer where it is strictly more confident than the one in hand
+(more_confident, published as post-check); or the mean or the product of all answers so far (`metann.cascade.evidence`), whose own
+score the next threshold judges. Equality always stays with the earlier network, in the threshold check and in the post-check. With
+two networks the first two are the rule of Kinnas et al. (2024), doi 10.1016/j.future.2024.107606.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,9 @@ import numpy as np
 
 from metann import registry
 from metann.cascade import score_functions
+from metann.cascade.evidence import ADDED, combined, evidence_of
 from metann.cascade.rowwise import first_argmax
+from metann.config.cascade import answer_taken
 from metann.errors import MetannError, unknown
 
 _MODULE = "cascade/score_functions.py"
@@ -70,7 +73,7 @@ class Decisions:
 
     Attributes:
         prediction_N: int64, the class that is answered.
-        answered_N: int64 in 0..S-1, the stage whose answer it is.
+        answered_N: int64 in 0..S-1, the stage whose answer it is; of a mean or a product the last one that took part.
         asked_N: int64 in 1..S, how many networks ran.
         score_N: float64, the score of the answer.
     """
@@ -85,8 +88,66 @@ class Decisions:
         return (self.asked_N[:, None] > np.arange(stages)).sum(axis=0)
 
 
+class InHand:
+    """The answers in hand while networks are asked, one after another: what tables and a cascade that runs both go by.
+
+    Attributes:
+        prediction_N, answered_N, asked_N, score_N: as in `Decisions`, so far.
+        p_NK: float64 probabilities of the answers in hand.
+    """
+
+    def __init__(self, n: int, classes: int, score: str, answer: str) -> None:
+        """Nobody was asked yet about n images.
+
+        Args:
+            score: name of a score function.
+            answer: an `AnswerRule`.
+        """
+        self.score, self.answer = score, answer
+        self.prediction_N, self.answered_N, self.asked_N = (np.zeros(n, np.int64) for _ in range(3))
+        self.score_N, self.p_NK = np.zeros(n), np.zeros((n, classes))
+        self._evidence_NK = np.zeros((n, classes)) if answer in ADDED else None
+
+    def ask(self, stage: int, rows_R: np.ndarray, p_RK: np.ndarray, labels_R: np.ndarray | None = None) -> np.ndarray:
+        """Take in what the network of a stage, the next one, says of some images.
+
+        Args:
+            stage: its number, from 0.
+            rows_R: int64, which images; all of them were asked of every network before.
+            p_RK: its probabilities.
+            labels_R: true classes, for a score function that needs them.
+
+        Returns:
+            (R,) float64, its own scores.
+        """
+        own_R = score_R = score_of(self.score, p_RK, labels_R)
+        won_R = np.ones(len(rows_R), bool)
+        if self._evidence_NK is not None:
+            self._evidence_NK[rows_R] += evidence_of(self.answer, p_RK)
+            if stage:
+                p_RK = combined(self.answer, self._evidence_NK[rows_R], stage + 1)
+                score_R = score_of(self.score, p_RK, labels_R)
+        elif stage:
+            won_R = next_wins(self.score, self.score_N[rows_R], score_R, self.answer == "more_confident")
+        won = rows_R[won_R]
+        self.prediction_N[won], self.score_N[won], self.p_NK[won] = first_argmax(p_RK)[won_R], score_R[won_R], p_RK[won_R]
+        self.answered_N[won] = stage
+        self.asked_N[rows_R] += 1
+        return own_R
+
+    def unsure(self, rows_R: np.ndarray, threshold: float) -> np.ndarray:
+        """Those of the images whose answer in hand is not sure enough."""
+        return rows_R[asks_next(self.score, self.score_N[rows_R], threshold)]
+
+
 def decide(
-    probabilities: Sequence[np.ndarray], thresholds: Sequence[float], score: str, postcheck: bool, labels_N: np.ndarray | None = None
+    probabilities: Sequence[np.ndarray],
+    thresholds: Sequence[float],
+    score: str,
+    postcheck: bool = False,
+    labels_N: np.ndarray | None = None,
+    *,
+    answer: str = "second",
 ) -> Decisions:
     """Apply the rule in hindsight to the full tables of all networks.
 
@@ -94,28 +155,23 @@ def decide(
         probabilities: one (N, K) table per stage, rows in the same order.
         thresholds: one fewer than stages; the threshold in force after each stage but the last.
         score: name of a score function.
-        postcheck: whether the more confident answer is kept.
+        postcheck: whether the more confident answer is kept: `answer` more_confident by its published name.
         labels_N: true classes, for a score function that needs them.
+        answer: second, more_confident, mean or product.
 
     Raises:
-        MetannError: unequal tables, a wrong number of thresholds, unknown score function, or missing labels.
+        MetannError: unequal tables, a wrong number of thresholds, unknown score function or answer, or missing labels.
     """
     check_tables(probabilities, labels_N)
     check_count(thresholds, len(probabilities))
-    n = len(probabilities[0])
-    prediction_N = first_argmax(probabilities[0])
-    score_N = score_of(score, probabilities[0], labels_N)
-    answered_N, asked_N = np.zeros(n, np.int64), np.ones(n, np.int64)
-    running_N = np.ones(n, bool)
-    for stage, (p_NK, threshold) in enumerate(zip(probabilities[1:], thresholds, strict=True), start=1):
-        running_N = running_N & asks_next(score, score_N, threshold)
-        next_N = score_of(score, p_NK, labels_N)
-        taken_N = running_N & next_wins(score, score_N, next_N, postcheck)
-        asked_N = asked_N + running_N
-        prediction_N = np.where(taken_N, first_argmax(p_NK), prediction_N)
-        score_N = np.where(taken_N, next_N, score_N)
-        answered_N = np.where(taken_N, stage, answered_N)
-    return Decisions(prediction_N, answered_N, asked_N, score_N)
+    n, classes = probabilities[0].shape
+    hand, rows_R = InHand(n, classes, score, answer_taken(answer, postcheck)), np.arange(n)
+    for stage, p_NK in enumerate(probabilities):
+        rows_R = hand.unsure(rows_R, thresholds[stage - 1]) if stage else rows_R
+        everyone = len(rows_R) == n
+        labels_R = labels_N if everyone or labels_N is None else np.asarray(labels_N)[rows_R]
+        hand.ask(stage, rows_R, p_NK if everyone else p_NK[rows_R], labels_R)
+    return Decisions(hand.prediction_N, hand.answered_N, hand.asked_N, hand.score_N)
 
 
 def check_count(thresholds: Sequence[float], networks: int) -> None:

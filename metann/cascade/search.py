@@ -2,7 +2,7 @@
 
 Shapes: N images, K classes, T candidate thresholds. Sorted by the first network's confidence, the images that a
 threshold sends to the second network are a prefix. Two cumulative sums therefore give the number of right answers at
-every threshold at once, with or without post-check.
+every threshold at once, whatever the answer after asking both is made of.
 """
 
 from dataclasses import dataclass
@@ -10,8 +10,10 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from metann.cascade.evidence import ADDED, combined, evidence_of
 from metann.cascade.rowwise import first_argmax
 from metann.cascade.rule import check_tables, high_is_sure, needs_labels, next_wins, score_of
+from metann.config.cascade import answer_taken
 from metann.errors import MetannError, unknown
 
 Objective = Literal["accuracy", "target_accuracy", "budget"]
@@ -81,8 +83,10 @@ def sweep_thresholds(
     probabilities_b_NK: np.ndarray,
     labels_N: np.ndarray,
     score: str,
-    postcheck: bool,
+    postcheck: bool = False,
     grid: int | None = None,
+    *,
+    answer: str = "second",
 ) -> Sweep:
     """Every candidate threshold's right answers and use.
 
@@ -91,12 +95,13 @@ def sweep_thresholds(
         probabilities_b_NK: of the network that is asked when the first is unsure.
         labels_N: true classes.
         score: name of a score function.
-        postcheck: keep the first answer unless the second is strictly more confident.
+        postcheck: keep the first answer unless the second is strictly more confident; the same as `answer` more_confident.
         grid: None for all distinct scores of the first network and 'send all' (exact); a number n >= 2 for the n
             thresholds linspace(0, 1, n), 2000 in the published search.
+        answer: what is answered once both were asked: second, more_confident, mean or product.
 
     Raises:
-        MetannError: unequal tables, unknown score function, or a grid of fewer than two points.
+        MetannError: unequal tables, unknown score function or answer, or a grid of fewer than two points.
     """
     check_tables([probabilities_a_NK, probabilities_b_NK], labels_N)
     labels_N = np.asarray(labels_N)
@@ -104,8 +109,11 @@ def sweep_thresholds(
     a_NK, b_NK = np.asfortranarray(probabilities_a_NK), np.asfortranarray(probabilities_b_NK)
     s_a_N = score_of(score, a_NK, labels_N)
     a_right_N, b_right_N = first_argmax(a_NK) == labels_N, first_argmax(b_NK) == labels_N
-    if postcheck and not needs_labels(score):
-        wins_N = next_wins(score, s_a_N, score_of(score, b_NK, labels_N), postcheck)
+    answer = answer_taken(answer, postcheck)
+    if answer in ADDED:
+        b_right_N = first_argmax(combined(answer, evidence_of(answer, a_NK) + evidence_of(answer, b_NK), 2)) == labels_N
+    elif answer == "more_confident" and not needs_labels(score):
+        wins_N = next_wins(score, s_a_N, score_of(score, b_NK, labels_N), True)
         b_right_N = (b_right_N & wins_N) | (a_right_N & ~wins_N)
     return sweep_answers(score, s_a_N, a_right_N, b_right_N, grid)
 
@@ -117,7 +125,7 @@ def sweep_answers(score: str, s_a_N: np.ndarray, a_right_N: np.ndarray, b_right_
         score: says which side of `s_a_N` is sure.
         s_a_N: float64 scores of the answers in hand, N >= 1.
         a_right_N: bool, whether the answer in hand is right.
-        b_right_N: bool, whether the answer after asking the next network is right, post-check included.
+        b_right_N: bool, whether the answer after asking the next network is right, post-check, mean or product included.
         grid: as in `sweep_thresholds`.
     """
     sign = 1.0 if high_is_sure(score) else -1.0  # negation is exact, so one direction serves both
@@ -193,14 +201,15 @@ def search_threshold(
     probabilities_b_NK: np.ndarray,
     labels_N: np.ndarray,
     score: str,
-    postcheck: bool,
+    postcheck: bool = False,
     grid: int | None = None,
     *,
+    answer: str = "second",
     objective: Objective = "accuracy",
     target: float | None = None,
     macs: tuple[float, float] | None = None,
     budget: float | None = None,
 ) -> FoundThreshold:
     """The best threshold of a pair: `sweep_thresholds`, then `choose`; arguments and errors are theirs."""
-    sweep = sweep_thresholds(probabilities_a_NK, probabilities_b_NK, labels_N, score, postcheck, grid)
+    sweep = sweep_thresholds(probabilities_a_NK, probabilities_b_NK, labels_N, score, postcheck, grid, answer=answer)
     return choose(sweep, objective, target=target, macs=macs, budget=budget)

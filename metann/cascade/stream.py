@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from metann.cascade.calibration import tempered_tables
 from metann.cascade.model import Cascade, Decided
 from metann.cascade.record import compare
 from metann.cascade.rule import decide
@@ -108,5 +109,5 @@ def compare_with_tables(tables: Sequence[Probabilities] | None, chain: Cascade, 
     """The run beside the tables of its networks, whose rows are the prepared images: sample_id is the row."""
     if not tables:
         return compare(record, None)
-    of_run = [table.p_NK[record["sample_id"]] for table in tables]
-    return compare(record, decide(of_run, chain.thresholds, chain.score, chain.postcheck, record["label"]))
+    of_run = tempered_tables([table.p_NK[record["sample_id"]] for table in tables], chain.temperatures)
+    return compare(record, decide(of_run, chain.thresholds, chain.score, False, record["label"], answer=chain.answer_rule))

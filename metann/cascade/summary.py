@@ -8,8 +8,10 @@ import pandas as pd
 
 from metann.cascade.choice import chosen_rows, correlations, rank_pairs
 from metann.cascade.complementarity import FORMS
+from metann.cascade.frontier_summary import frontier_answer, frontier_table
 from metann.cascade.rule import high_is_sure
-from metann.cascade.summary_tables import chains_table, in_sample_table, memory_table, runs_table, way
+from metann.cascade.summary_tables import chains_table, in_sample_table, memory_table, runs_table
+from metann.config.cascade import way
 from metann.report.text import macs, markdown_table, p_value, percent, points, times
 from metann.statistics.verdict import verdict_of_counts
 
@@ -30,14 +32,17 @@ def summarise(
     """The summary in Markdown.
 
     Args:
-        tables: results, networks, complementarity, in_sample, chains, pairs, choice as choose-cascade wrote them, and memory.
+        tables: results, networks, complementarity, in_sample, chains, frontier, pairs, choice as choose-cascade wrote them, and memory.
         metadata: of these tables.
         runs: reports of run-cascade; may be empty.
         figures: names of figures to link to.
     """
     parts = [
         f"# Cascades of {metadata['run']}",
-        _answer(tables["choice"]),
+        frontier_answer(tables["frontier"], metadata),
+        ("" if tables["frontier"].empty else "## Two networks alone\n\n")
+        + _answer(tables["choice"], "Use" if tables["frontier"].empty else "The best pair is"),
+        frontier_table(tables["frontier"], metadata),
         _objectives(tables, metadata),
         _networks(tables["networks"]),
         _matrices(tables["pairs"], tables["choice"]),
@@ -50,7 +55,7 @@ def summarise(
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _answer(choice: pd.DataFrame) -> str:
+def _answer(choice: pd.DataFrame, use: str = "Use") -> str:
     """The first paragraph: everything a reader needs who reads no further."""
     row = next(choice.itertuples())
     seeds = len(choice)
@@ -58,7 +63,7 @@ def _answer(choice: pd.DataFrame) -> str:
     thresholds = ", ".join(f"{threshold:.6g}" for threshold in choice["threshold"])
     asks = "below" if high_is_sure(row.score) else "above"
     lines = [
-        f"**Use {_name(row)}, score {row.score}, {way(row.postcheck)}, threshold {thresholds}"
+        f"**{use} {_name(row)}, score {row.score}, {way(row.answer)}, threshold {thresholds}"
         f"{' (one for each seed)' if seeds > 1 else ''}: {percent(mean.accuracy)} of {row.n:,} test images"
         f" at {macs(mean.macs)} multiply-accumulates an image.**",
         f"{row.second} is asked when the {row.score.replace('_', ' ')} of {row.first} is {asks} the threshold, on"
@@ -92,7 +97,7 @@ def _objectives(tables: Mapping[str, pd.DataFrame], metadata: Mapping[str, Any])
                 continue
             found = chosen_rows(results, ranked, search, objective)
             row = next(found.itertuples())
-            how = f"{row.score}, {way(row.postcheck)}"
+            how = f"{row.score}, {way(row.answer)}"
             numbers = [f"{found['threshold'].mean():.4f}", percent(found["val_accuracy"].mean()), percent(found["accuracy"].mean())]
             cost = [percent(found["use"].mean()), macs(found["macs"].mean())]
             gain = [points(found["gain"].mean()), p_value(row.mcnemar_p, bare=True) if len(found) == 1 else ""]
@@ -117,7 +122,7 @@ def _matrices(pairs: pd.DataFrame, choice: pd.DataFrame) -> str:
     rows = [
         [
             f"{row.rank}. {_name(row)}",
-            f"{row.score}, {way(row.postcheck)}",
+            f"{row.score}, {way(row.answer)}",
             percent(row.val_accuracy),
             percent(row.accuracy),
             macs(row.macs),

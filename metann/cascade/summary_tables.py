@@ -5,13 +5,11 @@ from typing import Any
 
 import pandas as pd
 
+from metann.config.cascade import way
 from metann.report.text import macs, markdown_table, p_value, percent, points
 
 _MOST_PAIRS = 120  # rows of the last table
-
-
-def way(postcheck: bool) -> str:
-    return "with post-check" if postcheck else "without post-check"
+_MARKS = {"second": "-", "more_confident": "+", "mean": "mean", "product": "product"}
 
 
 def chains_table(chains: pd.DataFrame) -> str:
@@ -20,7 +18,7 @@ def chains_table(chains: pd.DataFrame) -> str:
     rows = [
         [
             row.chain,
-            f"{row.score}, {way(row.postcheck)}",
+            f"{row.score}, {way(row.answer)}",
             row.thresholds,
             percent(row.accuracy),
             row.use_by_stage,
@@ -95,14 +93,14 @@ def in_sample_table(frame: pd.DataFrame, metadata: Mapping[str, Any]) -> str:
     one = frame[(frame["seed"] == frame["seed"].iloc[0])]
     exact, grid = one[one["search"] == "exact"], one[one["search"] == "grid"]
     found = grid[grid["score"] != "oracle"]
-    columns = list(dict.fromkeys(zip(found["score"], found["postcheck"], strict=True)))
-    by = ["first", "second", "score", "postcheck"]
+    columns = list(dict.fromkeys(zip(found["score"], found["answer"], strict=True)))
+    by = ["first", "second", "score", "answer"]
     lost = exact.merge(grid, on=by, suffixes=("", "_grid"))
     lost = lost[lost["score"] != "oracle"]
     difference = (lost["correct"] - lost["correct_grid"]).to_numpy()
     rows = []
     for (first, second), mine in grid.groupby(["first", "second"], sort=False):
-        cells = [mine[(mine["score"] == score) & (mine["postcheck"] == way)].iloc[0] for score, way in columns]
+        cells = [mine[(mine["score"] == score) & (mine["answer"] == answer)].iloc[0] for score, answer in columns]
         bound = mine[mine["score"] == "oracle"].iloc[0]
         texts = [f"{cell.grid_index:.0f}, {cell.correct}, {cell.sent}" for cell in cells]
         rows.append([f"{first} > {second}", *texts, f"{bound.correct}, {bound.sent}"])
@@ -111,7 +109,7 @@ def in_sample_table(frame: pd.DataFrame, metadata: Mapping[str, Any]) -> str:
         if len(rows) > _MOST_PAIRS
         else ""
     )
-    header = ["pair", *(f"{score} {'+' if way else '-'}" for score, way in columns), "oracle"]
+    header = ["pair", *(f"{score} {_MARKS[answer]}" for score, answer in columns), "oracle"]
     text = (
         f"As published: {metadata['grid']} thresholds, all {one['n'].iloc[0]:,} held-out images (validation and test) both to search and to"
         " judge. Too good to be true, and here only to compare with published tables. Cells: index in the grid, right, sent to the second;"

@@ -19,7 +19,8 @@ class Answer:
     """What a model says of a batch.
 
     Attributes:
-        p_NK: (N, K) float64 probabilities; the prediction is their argmax. Of a cascade, those of the network whose answer counts.
+        p_NK: (N, K) float64 probabilities; the prediction is their argmax. Of a cascade, those of the network whose answer
+            counts, or of the mean or product of all that were asked.
         ran_NP: (N, P) bool, whether a part ran on an image.
         macs_N: (N,) int64 multiply-accumulates spent on each image: those of the parts that ran.
         parts: P names.

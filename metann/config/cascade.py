@@ -1,6 +1,6 @@
 """The configuration of cascades: which networks, how they are judged, and what the memory and the stream of images are."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, FiniteFloat, field_validator, model_validator
 
@@ -10,6 +10,32 @@ from metann.config.section import Positive, Section
 from metann.errors import MetannError, unknown
 
 Share = Annotated[float, Field(ge=0, le=1)]
+AnswerRule = Literal["second", "more_confident", "mean", "product"]
+
+_WAYS = {
+    "second": "without post-check",
+    "more_confident": "with post-check",
+    "mean": "mean of all answers",
+    "product": "product of all answers",
+}
+
+
+def way(answer: str) -> str:
+    """An answer in words, the first two by their published names: 'with post-check', of `more_confident`."""
+    return _WAYS[answer]
+
+
+def answer_taken(answer: str, postcheck: bool) -> str:
+    """The answer that a rule takes; `more_confident` was published as post-check.
+
+    Raises:
+        MetannError: unknown, or one that a post-check contradicts.
+    """
+    if answer not in get_args(AnswerRule):
+        raise unknown("answer", answer, get_args(AnswerRule))
+    if postcheck and answer in ("mean", "product"):
+        raise MetannError(f"a post-check keeps the more confident of two answers, answer {answer!r} puts them together; give one of them")
+    return "more_confident" if postcheck else answer
 
 
 def _known_scores(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -58,12 +84,24 @@ class CascadeRule(Section):
     score: str = "difference"
     """A function of metann/cascade/score_functions.py."""
     postcheck: bool = False
-    """Keep the more confident answer."""
+    """Keep the more confident answer: `answer: more_confident` by its published name."""
+    answer: AnswerRule = "second"
+    """Of the networks asked: the last one's (second), the more confident one, or the mean or the product of all answers so far."""
+    temperatures: tuple[Annotated[FiniteFloat, Field(gt=0)], ...] = ()
+    """Of each network, dividing its logits; none: as they are."""
 
     @field_validator("score")
     @classmethod
     def _known(cls, score: str) -> str:
         return _known_scores((score,))[0]
+
+    @model_validator(mode="after")
+    def _one_answer(self) -> Self:
+        answer = answer_taken(self.answer, self.postcheck)
+        # two names of one thing: whoever reads either finds it
+        object.__setattr__(self, "answer", answer)
+        object.__setattr__(self, "postcheck", answer == "more_confident")
+        return self
 
 
 class ChainSection(CascadeRule):
@@ -76,6 +114,10 @@ class ChainSection(CascadeRule):
     def _consistent(self) -> "ChainSection":
         if self.thresholds and len(self.thresholds) != len(self.networks) - 1:
             raise MetannError(f"{len(self.networks)} networks need {len(self.networks) - 1} thresholds, {len(self.thresholds)} were given")
+        if self.temperatures and len(self.temperatures) != len(self.networks):
+            raise MetannError(
+                f"{len(self.networks)} networks and {len(self.temperatures)} temperatures; give one for each network, or none"
+            )
         return self
 
 
@@ -96,18 +138,35 @@ class CascadeSearch(Section):
 
     pairs: Annotated[tuple[Annotated[str, Field(pattern="^[^:]+:[^:]+$")], ...], BeforeValidator(_pairs)] = ()
     """[first, second] each (`first:second` on the command line); all ordered pairs where not given."""
+    every_chain: bool = False
+    """Search every ordered chain of the networks; in a file `chains: all`."""
+    max_length: Annotated[int, Field(ge=2, le=12)] = 5
+    """Networks of such a chain at most."""
+    cross_fit: bool = False
+    """Find such chains on each half of the validation images and choose by the other half."""
     chains: tuple[ChainSection, ...] = ()
-    """Cascades of more networks; on the command line each a JSON object with networks, thresholds, score and postcheck."""
+    """Cascades of more networks; on the command line each a JSON object with networks, thresholds, score and answer."""
     scores: Annotated[tuple[str, ...], Field(min_length=1)] = ("max_probability", "difference", "entropy")
     """How sure an answer is; functions of metann/cascade/score_functions.py."""
     postcheck: Literal["both", "with", "without"] = "both"
     """Keep the more confident of two answers, always take the second, or try both ways."""
+    answers: tuple[AnswerRule, ...] = ()
+    """Which answers are tried, in place of `postcheck`: second, more_confident, mean, product."""
+    temperature: Literal["none", "validation"] = "none"
+    """Calibrate every network on validation first."""
     grid: Annotated[int, Field(ge=2)] = 2000
     """Thresholds of the published uniform grid, searched beside all distinct scores."""
     target: Share | Literal["best_network"] = "best_network"
     """An accuracy, or that of the best single network on validation."""
     budget: Annotated[float, Field(gt=0)] | None = None
     """Multiply-accumulates per image, on average."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _all_chains(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("chains") == "all":
+            return {key: value for key, value in given.items() if key != "chains"} | {"every_chain": True}
+        return given
 
     @field_validator("scores")
     @classmethod
@@ -122,6 +181,19 @@ class CascadeSearch(Section):
             if first == second:
                 raise MetannError(f"pairs: {first!r} cannot be both networks of a pair")
         return self
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.answers and self.postcheck != "both":
+            raise MetannError(f"answers {list(self.answers)} and postcheck {self.postcheck!r} both say which answers are tried; give one")
+        if len(set(self.answers)) < len(self.answers):
+            raise MetannError(f"answers {list(self.answers)}: give each once")
+        return self
+
+    def answers_tried(self) -> tuple[str, ...]:
+        """`answers`, or what `postcheck` says."""
+        published = {"both": ("second", "more_confident"), "with": ("more_confident",), "without": ("second",)}
+        return self.answers or published[self.postcheck]
 
     def named_pairs(self) -> list[tuple[str, str]]:
         """(first, second) of every pair that is named; empty: all ordered pairs."""
@@ -163,6 +235,8 @@ class CascadeSection(CascadeSearch, CascadeChoice, CascadeRun):
     def _complete(self) -> Self:
         if self.objective == "budget" and self.budget is None:
             raise MetannError("cascade.objective is 'budget'; give cascade.budget in multiply-accumulates per image")
+        if self.every_chain and "figures" not in self.model_fields_set:
+            object.__setattr__(self, "figures", (*self.figures, "cascade_frontier"))
         return self
 
     def network_names(self, configured: list[str]) -> list[str]:

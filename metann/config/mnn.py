@@ -39,6 +39,8 @@ class MnnEvaluation(Section):
         "top_p(0.90)",
         "margin(0.20)",
         "only_if_unsure(0.50, 2)",
+        "contested(0.25)",
+        "unsure(0.80)",
         "none",
         "all",
     )

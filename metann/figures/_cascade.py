@@ -4,7 +4,6 @@ import pandas as pd
 
 from metann.figures._style import seeds_text
 
-WAYS = {False: "without post-check", True: "with post-check"}
 SCORES = {"max_probability": "largest probability", "difference": "difference of the top two", "entropy": "entropy (normalised)"}
 
 

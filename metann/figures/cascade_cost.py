@@ -25,7 +25,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     singles = networks.groupby("network")[["macs", "accuracy", "low", "high"]].mean()
     oracle = tables["cascade_results"].query("score == 'oracle'").groupby(["first", "second"])[["macs", "accuracy"]].mean()
     pick = choice.iloc[0]
-    same = {"first": pick["first"], "second": pick["second"], "score": pick["score"], "postcheck": pick["postcheck"]}
+    same = {"first": pick["first"], "second": pick["second"], "score": pick["score"], "answer": pick["answer"]}
     curve = tables["cascade_curves"]
     for column, value in same.items():
         curve = curve[curve[column] == value]

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from metann.figures._cascade import WAYS, cascade_facts, chosen_pair
+from metann.config.cascade import way
+from metann.figures._cascade import cascade_facts, chosen_pair
 from metann.figures._style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, new_figure, styled
 
 CAPTION = """
@@ -24,7 +25,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     capacity = memory.attrs.get("capacity")
     facts = f"{cascade_facts(choice)}, replayed from tables. " + (f"{100 * turned:g} % of the duplicates turned. " if turned else "")
     footnote = facts + ("Memory without bound." if capacity is None else f"Memory of {capacity:,} entries.")
-    score = f"{choice['score'].iloc[0]}, {WAYS[bool(choice['postcheck'].iloc[0])]}"
+    score = f"{choice['score'].iloc[0]}, {way(choice['answer'].iloc[0])}"
     figure = new_figure(11, 3.7, f"Memory before {chosen_pair(choice)} ({score})", footnote)
     panels = figure.subplots(1, 4)
     mean = memory.groupby(["key", "duplicates"], sort=False).mean(numeric_only=True).reset_index()

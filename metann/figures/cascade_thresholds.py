@@ -4,16 +4,18 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from metann.figures._cascade import WAYS, cascade_facts, chosen_pair, score_name, short
-from metann.figures._style import BLACK, BLUE, GREY, PURPLE, VERMILION, new_figure, styled
+from metann.config.cascade import way
+from metann.figures._cascade import cascade_facts, chosen_pair, score_name, short
+from metann.figures._style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, new_figure, styled
 
 CAPTION = """
 Test accuracy (above) and share of images sent to the second network (below) over the threshold, for the chosen pair and every score.
 To the left the second network is never asked, to the right nearly always. Dots are the thresholds that **validation** chose. Without
-post-check the second answer is always taken, with post-check only where it is the more confident one.
+post-check the second answer is always taken, with post-check only where it is the more confident one; a mean or a product puts both
+answers together.
 """
 TABLES = ("cascade_choice", "cascade_curves", "cascade_results", "cascade_networks")
-_COLOURS = {False: BLUE, True: VERMILION}
+_COLOURS = {"second": BLUE, "more_confident": VERMILION, "mean": ORANGE, "product": GREEN}
 
 
 @styled
@@ -36,15 +38,15 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     grid = figure.subplots(2, len(scores), sharey="row", sharex="col", squeeze=False, height_ratios=(1.5, 1))
     for column, score in enumerate(scores):
         top, below = grid[0, column], grid[1, column]
-        for way, line in curves[curves["score"] == score].groupby("postcheck"):
+        for answer, line in curves[curves["score"] == score].groupby("answer", sort=False):
             mean = line.groupby("threshold")[["accuracy", "use"]].mean()
-            style = {"color": _COLOURS[way], "linewidth": 1.6}
-            top.plot(mean.index, 100 * mean["accuracy"], label=WAYS[way], **style)
+            style = {"color": _COLOURS[answer], "linewidth": 1.6}
+            top.plot(mean.index, 100 * mean["accuracy"], label=way(answer), **style)
             below.plot(mean.index, 100 * mean["use"], **style)
-            points = fitted[(fitted["score"] == score) & (fitted["postcheck"] == way)]
+            points = fitted[(fitted["score"] == score) & (fitted["answer"] == answer)]
             for axes, value in ((top, "accuracy"), (below, "use")):
                 axes.plot(
-                    points["threshold"], 100 * points[value], "o", color=_COLOURS[way], markeredgecolor="white", markersize=7, zorder=5
+                    points["threshold"], 100 * points[value], "o", color=_COLOURS[answer], markeredgecolor="white", markersize=7, zorder=5
                 )
         _levels(top, alone[first], alone[second], bound, short(first), short(second))
         if _backwards(curves, score):

@@ -6,64 +6,17 @@ probabilities less sure. It changes no argmax, but which classes pass a threshol
 scipy is imported inside the functions that fit.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from metann.errors import MetannError
 from metann.mnn import checks
+from metann.statistics.temperature import LEAST, apply_temperature, checked_temperature, fit_temperature, least_over_temperatures
 from metann.tables.probabilities import Probabilities
 
-BOUNDS = (0.05, 20.0)
-# A float32 exponential that underflowed is below 2^-149, and a float32 1.0 within 2^-25 of 1: what a rounded 0 or 1 may have been.
-_LEAST = 2.0**-150
+# A float32 1.0 is within 2^-25 of 1: what a rounded 1 may have been.
 _LEAST_BELOW_ONE = 2.0**-25
-
-
-def fit_temperature(p_NK: Any, labels_N: Any) -> float:
-    """The temperature with the least negative log likelihood of the true classes.
-
-    Args:
-        p_NK: (N, K) probabilities.
-        labels_N: (N,) true classes.
-
-    Returns:
-        T in `BOUNDS`; 1 where the images determine none: no images, rows without preference, every image right (sharper
-        would always be better), or no better than guessing (flatter would).
-
-    Raises:
-        MetannError: shapes that do not belong together, NaN, or values outside [0, 1].
-    """
-    p_NK = checks.probability_table("p_NK", p_NK)
-    labels_N = checks.class_labels(labels_N, p_NK.shape)
-    log_NK = np.log(np.maximum(p_NK, _LEAST))
-    true_N = log_NK[np.arange(len(labels_N)), labels_N]
-    relative_NK = log_NK - true_N[:, None]
-
-    def loss(temperature: float) -> float:
-        scaled_NK = relative_NK / temperature
-        top_N = scaled_NK.max(axis=1)
-        return float((top_N + np.log(np.exp(scaled_NK - top_N[:, None]).sum(axis=1))).mean())
-
-    return _least(loss, len(labels_N))
-
-
-def apply_temperature(p_NK: Any, temperature: float) -> np.ndarray:
-    """Probabilities at a temperature: p^(1/T), rows normalised; exact zeros stay zero.
-
-    Returns:
-        (N, K) float64; with T = 1 the normalised input. A row of zeros only stays zero.
-
-    Raises:
-        MetannError: T not positive and finite, or a broken table.
-    """
-    p_NK = checks.probability_table("p_NK", p_NK)
-    temperature = _temperature(temperature)
-    top_N = p_NK.max(axis=1, keepdims=True)
-    scaled_NK = (p_NK / np.where(top_N > 0, top_N, 1)) ** (1 / temperature)
-    sums_N = scaled_NK.sum(axis=1, keepdims=True)
-    return scaled_NK / np.where(sums_N > 0, sums_N, 1)
 
 
 def fit_expert_temperature(expert_N: Any, target_N: Any) -> float:
@@ -82,9 +35,9 @@ def fit_expert_temperature(expert_N: Any, target_N: Any) -> float:
     expert_N, target_N = checks.probability_column("expert_N", expert_N), np.asarray(target_N)
     if target_N.dtype != bool or target_N.shape != expert_N.shape:
         raise MetannError(f"target_N is {target_N.dtype} of shape {target_N.shape}; needed: bool of shape {expert_N.shape}")
-    yes_N, no_N = np.maximum(expert_N, _LEAST), np.maximum(1 - expert_N, _LEAST_BELOW_ONE)
+    yes_N, no_N = np.maximum(expert_N, LEAST), np.maximum(1 - expert_N, _LEAST_BELOW_ONE)
     wrong_way_N = np.where(target_N, -1, 1) * (np.log(yes_N) - np.log(no_N))
-    return _least(lambda temperature: float(np.logaddexp(0, wrong_way_N / temperature).mean()), len(expert_N))
+    return least_over_temperatures(lambda temperature: float(np.logaddexp(0, wrong_way_N / temperature).mean()), len(expert_N))
 
 
 def apply_expert_temperature(expert_N: Any, temperature: float) -> np.ndarray:
@@ -96,7 +49,7 @@ def apply_expert_temperature(expert_N: Any, temperature: float) -> np.ndarray:
     Raises:
         MetannError: T not positive and finite, or broken probabilities.
     """
-    expert_N, power = checks.probability_column("expert_N", expert_N), 1 / _temperature(temperature)
+    expert_N, power = checks.probability_column("expert_N", expert_N), 1 / checked_temperature(temperature)
     top_N = np.maximum(expert_N, 1 - expert_N)  # at least 1/2: no quotient below is 0/0
     yes_N, no_N = (expert_N / top_N) ** power, ((1 - expert_N) / top_N) ** power
     return yes_N / (yes_N + no_N)
@@ -125,25 +78,6 @@ def base_rates(switch_NK: Any, labels_N: Any, dataset_threshold: float) -> np.nd
     active_NK = switch_NK >= float(dataset_threshold)
     positive_NK = active_NK & (labels_N[:, None] == np.arange(classes))
     return (positive_NK.sum(axis=0) + 1) / (active_NK.sum(axis=0) + classes)
-
-
-def _least(loss: Callable[[float], float], images: int) -> float:
-    """Temperature of the least loss, sought over log T, in which it has one minimum (the loss is convex in 1/T)."""
-    from scipy.optimize import minimize_scalar
-
-    if images == 0:
-        return 1.0
-    low, high = np.log(BOUNDS)
-    found = minimize_scalar(lambda x: loss(float(np.exp(x))), bounds=(low, high), method="bounded", options={"xatol": 1e-6})
-    at_an_end = min(found.x - low, high - found.x) < 1e-3
-    no_better = loss(1.0) - found.fun <= 1e-12
-    return 1.0 if at_an_end or no_better else float(np.exp(found.x))
-
-
-def _temperature(given: float) -> float:
-    if not (np.isfinite(given) and given > 0):
-        raise MetannError(f"temperature {given!r} is not a positive number; 1 changes nothing")
-    return float(given)
 
 
 def calibrated(

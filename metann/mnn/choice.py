@@ -13,14 +13,15 @@ import pandas as pd
 
 from metann.config.statistics import StatisticsSection
 from metann.mnn.prefix import Prefix
-from metann.mnn.setting import functions_of
+from metann.mnn.setting import function_of, functions_of
 from metann.statistics.intervals import wilson_interval
-from metann.statistics.paired import compare_counts
+from metann.statistics.paired import compare_counts, gain_with_error
 from metann.statistics.permutation import maximum_permutation_p
 from metann.thresholds import format_threshold
 
-# scope: 'chosen' from all cells, 'chosen_threshold' from those of the published switch function, 'best_on_test' exploratory.
-SCOPES = ("chosen", "chosen_threshold", "best_on_test")
+# scope: 'chosen' from all cells, 'chosen_threshold' from those of the published switch function, 'cheapest' of those that validation
+# cannot tell from the chosen one, 'best_on_test' exploratory.
+SCOPES = ("chosen", "chosen_threshold", "cheapest", "best_on_test")
 CELL = ["seed", "dataset_threshold", "switch_function", "parameter"]
 
 
@@ -34,6 +35,28 @@ def best(cells: pd.DataFrame) -> pd.Series | None:
         ["correct", "mean_experts", "dataset_threshold", "switch_function", "parameter"], ascending=[False, True, True, True, True]
     )
     return None if order.empty else order.iloc[0]
+
+
+def cheapest(cells: pd.DataFrame, pick: pd.Series, prefixes: Sequence[Prefix]) -> pd.Series:
+    """The cell of fewest experts that is within one standard error of the paired difference to `pick`; of equals the most right.
+
+    Args:
+        cells: rows of results.parquet, of one seed, on validation.
+        pick: the best of them.
+        prefixes: that seed's evaluations.
+    """
+    val = {prefix.metadata["dataset_threshold"]: prefix.select("val") for prefix in prefixes}
+
+    def right(cell: pd.Series) -> np.ndarray:
+        return val[cell["dataset_threshold"]].right(function_of(cell))
+
+    best_N = right(pick)
+    right_CN = np.stack([right(cell) for _, cell in cells.iterrows()])
+    gain_C, error_C = gain_with_error(right_CN.shape[1], (right_CN & ~best_N).sum(axis=1), (~right_CN & best_N).sum(axis=1))
+    order = cells[gain_C >= -error_C].sort_values(
+        ["mean_experts", "correct", "dataset_threshold", "switch_function", "parameter"], ascending=[True, False, True, True, True]
+    )
+    return order.iloc[0]
 
 
 def choose(results: pd.DataFrame, prefixes: Sequence[Prefix], statistics: StatisticsSection) -> pd.DataFrame:
@@ -56,8 +79,10 @@ def choose(results: pd.DataFrame, prefixes: Sequence[Prefix], statistics: Statis
         picks = {
             "chosen": best(val),
             "chosen_threshold": best(val[val["switch_function"] == "threshold"]),
-            "best_on_test": best(test),
         }
+        if picks["chosen"] is not None:
+            picks["cheapest"] = cheapest(val, picks["chosen"], mine)
+        picks["best_on_test"] = best(test)
         for scope, pick in picks.items():
             if pick is not None:
                 row = _describe(pick, val, test, statistics)
@@ -96,11 +121,15 @@ def _row(cells: pd.DataFrame, pick: pd.Series) -> pd.Series:
 
 
 def settings(results: pd.DataFrame, choice: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """Every cell as a row of the table in which families meet, see `metann.report.overview.COLUMNS`; `chosen` on validation."""
+    """Every cell as a row of the table in which families meet, see `metann.report.overview.COLUMNS`: `chosen` on validation, and `cheapest`
+    of those that validation cannot tell from it."""
     function = results["switch_function"] + np.where(results["parameter"] == "", "", "(" + results["parameter"] + ")")
     low, high = wilson_interval(results["correct"].to_numpy(), results["n"].to_numpy(), confidence)
-    picked = choice[choice["scope"] == "chosen"].set_index("seed")[CELL[1:]]
-    chosen = np.logical_and.reduce([results[name].to_numpy() == picked[name].reindex(results["seed"]).to_numpy() for name in CELL[1:]])
+
+    def picked(scope: str) -> np.ndarray:
+        of_seed = choice[choice["scope"] == scope].set_index("seed")[CELL[1:]]
+        return np.logical_and.reduce([results[name].to_numpy() == of_seed[name].reindex(results["seed"]).to_numpy() for name in CELL[1:]])
+
     return pd.DataFrame(
         {
             "family": "mnn",
@@ -114,6 +143,7 @@ def settings(results: pd.DataFrame, choice: pd.DataFrame, confidence: float) -> 
             "low": low,
             "high": high,
             "macs": results["mean_macs"].astype(np.float64),
-            "chosen": chosen,
+            "chosen": picked("chosen"),
+            "cheapest": picked("cheapest"),
         }
     )

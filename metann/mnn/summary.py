@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from metann.figures._captions import caption
+from metann.mnn.setting import function_of
 from metann.mnn.summary_tables import controls_section, counted, expert_sets_section, mistakes_section
 from metann.report.text import count, interval, macs, markdown_table, p_value, percent, points, thresholds_text, times
 from metann.thresholds import format_threshold
@@ -21,7 +22,8 @@ the class at least the **dataset threshold**.
 - **active**: a class is active for an image when its expert is asked. The **switch function** decides: `threshold(0.17)` asks for every \
 class with probability 0.17 or more (the **test threshold**; 0 asks every expert, above the top probability none), `top_k(2)` for the two \
 most probable, `top_p(0.90)` for the fewest that sum to 0.90, `margin(0.20)` for those within 0.20 of the best, `only_if_unsure(0.50, 2)` \
-for two when the top probability is below 0.50.
+for two when the top probability is below 0.50, `contested(0.25)` for those of 0.25 or more where they are two or more, `unsure(0.80)` \
+for the most probable one when it is below 0.80.
 - **setting**: a dataset threshold with a switch function.
 - **fixed, broken**: images that are wrong with the switch alone and right with the experts, and the reverse. \
 Gain = (fixed - broken) / images.
@@ -132,6 +134,7 @@ def _chosen(chosen: pd.DataFrame, choice: pd.DataFrame, metadata: Mapping[str, A
         f"\n\nIntervals: {100 * confidence:g} %, paired{', over seeds (Student t) in the last row' if len(chosen) > 1 else ''}. "
         "The gain on validation is the largest of many noisy numbers and so too good to be true; the gain on test is the report."
     )
+    text += _cheapest(chosen, choice, confidence)
     published = choice[choice["scope"] == "chosen_threshold"]
     if len(published) and not (chosen["switch_function"] == "threshold").all():
         found = counted(published, confidence)
@@ -146,6 +149,30 @@ def _chosen(chosen: pd.DataFrame, choice: pd.DataFrame, metadata: Mapping[str, A
             f"{points(found.gain)} points on test ({interval(found.low, found.high, confidence)})."
         )
     return text
+
+
+def _cheapest(chosen: pd.DataFrame, choice: pd.DataFrame, confidence: float) -> str:
+    """The cheapest setting that validation cannot tell from the chosen one; the page says so where it is that one."""
+    rows = choice[choice["scope"] == "cheapest"]
+    if rows.empty:
+        return ""
+    cell = ["seed", "dataset_threshold", "switch_function", "parameter"]
+    if rows[cell].reset_index(drop=True).equals(chosen[cell].reset_index(drop=True)):
+        return "\n\nNo cheaper setting is within one standard error of it on validation."
+    which = " / ".join(
+        dict.fromkeys(
+            f"`{function_of(row)}` with dataset threshold {format_threshold(row['dataset_threshold'])}" for _, row in rows.iterrows()
+        )
+    )
+    found = counted(rows, confidence)
+    ratio, before = ((part["mean_macs"] / part["baseline_macs"]).mean() for part in (rows, chosen))
+    return (
+        f"\n\n**The cheapest setting that validation cannot tell from it** (within one standard error of the paired difference): {which}:"
+        f" {percent(rows['accuracy'].mean())} on test, {points(found.gain)} points to the switch alone"
+        f" ({interval(found.low, found.high, confidence)}), with {rows['mean_experts'].mean():.2f} experts per image instead of"
+        f" {chosen['mean_experts'].mean():.2f}"
+        + (f", at {times(ratio)} the cost of the switch instead of {times(before)}." if np.isfinite(ratio) else ".")
+    )
 
 
 def _choice_row(row: pd.Series) -> list[str]:

@@ -48,6 +48,17 @@ def only_if_unsure(switch_NK: Any, t: float, k: int) -> np.ndarray:
     return np.where(_switch(switch_NK).max(axis=1) < t, _constant(switch_NK, k), 0)
 
 
+def contested(switch_NK: Any, t: float) -> np.ndarray:
+    """Classes with probability >= t where at least two have it; none for the others: one candidate alone has nothing to be decided."""
+    reached_N = threshold(switch_NK, t)
+    return np.where(reached_N >= 2, reached_N, 0)
+
+
+def unsure(switch_NK: Any, u: float) -> np.ndarray:
+    """The most probable class of images whose top probability is below u; none for the others."""
+    return only_if_unsure(switch_NK, u, 1)
+
+
 def none(switch_NK: Any) -> np.ndarray:
     """No class: the switch alone."""
     return _constant(switch_NK, 0)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-TABLES = ("results", "networks", "complementarity", "in_sample", "chains", "pairs", "choice")
+TABLES = ("results", "networks", "complementarity", "in_sample", "chains", "frontier", "pairs", "choice")
 
 
 def collect_cascade(

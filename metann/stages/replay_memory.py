@@ -45,6 +45,7 @@ def replay_memory(
     import pandas as pd
 
     from metann import registry
+    from metann.cascade.calibration import tempered_tables
     from metann.cascade.memory import key_function
     from metann.cascade.rule import decide
     from metann.cascade.savings import savings_row
@@ -60,7 +61,8 @@ def replay_memory(
     first = tables[0]
     test = first.rows("test")
     labels_N = first.label[test].astype(np.int64)
-    decisions = decide([table.p_NK[test] for table in tables], described.thresholds, described.score, described.postcheck, labels_N)
+    of_test = tempered_tables([table.p_NK[test] for table in tables], described.temperatures)
+    decisions = decide(of_test, described.thresholds, described.score, False, labels_N, answer=described.answer)
     macs = [macs_of(table) for table in tables]
 
     keys_NT = {"ideal": lambda _: np.arange(len(test))}

@@ -39,7 +39,7 @@ def run_cascade(
     output
         Folder to write into.
     cascade
-        cascade.json of choose-cascade: networks, thresholds, score and post-check.
+        cascade.json of choose-cascade: networks, thresholds, score and answer.
     rule
         Which network answers.
     options
@@ -108,7 +108,7 @@ def run_cascade(
         record = {"seed": np.full(len(work), seed)} | record_of(found, times, work, samples.sample_id[rows_N], labels_N, names)
         report = measure(record, [member.macs for member in chain.members], info.class_names, vars(energy), options.batch_size)
         report |= describe(chain, work, split, str(target), seed) | compare_with_tables(tables, chain, record)
-        metadata = {key: report[key] for key in ("networks", "thresholds", "score", "postcheck", "device", "batch_size", "split")}
+        metadata = {key: report[key] for key in ("networks", "thresholds", "score", "postcheck", "answer", "device", "batch_size", "split")}
         architectures = {member.header["architecture"] for member in chain.members}
         metadata |= {"dataset": info.name, "digest": info.digest, "code": stage_code("run_cascade", architectures=architectures)}
         with together(output / "record.parquet", output / "report.json", output / "report.md") as (record_path, json_path, page_path):
