@@ -53,6 +53,22 @@ def test_fingerprint_of_photos(tmp_path: Path, what: str, change: Callable[[Path
     assert (fingerprint(settings(root), FileDigests(tmp_path / "memory.json")) != before) == counts, what
 
 
+def test_content_of_the_same_size_and_time_in_the_same_place(tmp_path: Path) -> None:
+    """Only the time of the record (ctime) tells, which nobody sets back."""
+    path = tmp_path / "w.pth"
+    path.write_bytes(b"before")
+    status = path.stat()
+    first = FileDigests(tmp_path / "memory.json")
+    before = first.of(path)
+    first.keep()
+    with path.open("r+b") as file:
+        file.write(b"behind")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    now = path.stat()
+    assert (now.st_size, now.st_mtime_ns, now.st_ino) == (status.st_size, status.st_mtime_ns, status.st_ino)
+    assert FileDigests(tmp_path / "memory.json").of(path) != before
+
+
 def test_files_are_read_once(tmp_path: Path) -> None:
     root = fill(tmp_path / "photos")
     first = FileDigests(tmp_path / "memory.json")
