@@ -20,6 +20,8 @@ from metann.errors import MetannError, failed_system
 _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 _DEAD_S = 24 * 3600  # what another machine has left for so long is left for good
 
+_NEW_S = 5  # an empty file may be so new that its writer has not locked it yet
+
 
 @contextlib.contextmanager
 def _reserved(*paths: Path) -> Iterator[list[Path]]:
@@ -42,7 +44,7 @@ def _reserved(*paths: Path) -> Iterator[list[Path]]:
                 raise OSError(error.errno, error.strerror, str(path)) from None
             temporaries.append(temporary)
             with contextlib.suppress(OSError):  # a file system without locks
-                fcntl.flock(handles[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(handles[-1], fcntl.LOCK_EX)  # waits for nobody but a glance of `remove_leftovers`
             os.utime(handles[-1], ns=(0, 0))  # until somebody writes
         yield temporaries
     finally:
@@ -99,7 +101,9 @@ def remove_leftovers(path: Path) -> None:
             handle = os.open(left, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails where the writer lives
-                left.unlink()
+                status = os.fstat(handle)
+                if status.st_size or time.time() - status.st_ctime > _NEW_S:
+                    left.unlink()
             finally:
                 os.close(handle)
 

@@ -19,10 +19,12 @@ from metann.workflow.rules import (
     gpus,
     gpus_are_there,
     grows,
+    named_flags,
     one_of,
     planned_classes,
     short_digest,
     use_this_environment,
+    weights_by_name,
 )
 
 
@@ -65,7 +67,7 @@ try:
     if run.hypernetwork:
         check_experiments(run.hypernetwork, n_classes)
     # What comes from outside, by content; in a job nobody compares it.
-    digests = FileDigests(Path(RESULTS, ".outside.json"))
+    digests = FileDigests(Path(".snakemake", f"metann_{run.run}.json"))
     photos, outside = "", {}
     if workflow.is_main_process and planned is None:
         if reads_images:

@@ -26,40 +26,6 @@ MIXTURE_TABLES = (
 settings = {setting.name: setting for setting in run.mixture.trained()}
 
 
-def start_weights(wildcards):
-    """Weights that a phase starts from: of another setting with the same seed, or a file."""
-    return {
-        name: (
-            f"{MIXTURE}/weights.safetensors".format(setting=name, seed=wildcards.seed)
-            if name in settings
-            else name
-        )
-        for name in settings[wildcards.setting].needs_phases_of()
-    }
-
-
-def embedding_weights(wildcards):
-    """Weights of the networks in whose features images are near or far."""
-    return {
-        name: (
-            f"{NETWORK}/weights.safetensors".format(network=name, seed=wildcards.seed)
-            if name in run.networks
-            else name
-        )
-        for name in settings[wildcards.setting].embeddings()
-    }
-
-
-def named_weights(flag, files):
-    """Such files as flags: `--sources.attentive=path`."""
-    return [f"--{flag}.{name}={path}" for name, path in files.items()]
-
-
-def mixture_code(stage, name):
-    """The digest of a stage that builds or reads a setting's networks."""
-    return stage_code(stage, architectures=settings[name].architectures())
-
-
 wildcard_constraints:
     setting=one_of(settings),
 
@@ -67,8 +33,24 @@ wildcard_constraints:
 rule train_mixture:
     input:
         **rules.prepare_data.output,
-        sources=lambda wildcards: list(start_weights(wildcards).values()),
-        embeddings=lambda wildcards: list(embedding_weights(wildcards).values()),
+        sources=lambda wildcards: list(
+            weights_by_name(
+                settings[wildcards.setting].needs_phases_of(),
+                settings,
+                MIXTURE,
+                "setting",
+                wildcards.seed,
+            ).values()
+        ),
+        embeddings=lambda wildcards: list(
+            weights_by_name(
+                settings[wildcards.setting].embeddings(),
+                run.networks,
+                NETWORK,
+                "network",
+                wildcards.seed,
+            ).values()
+        ),
     output:
         weights=f"{MIXTURE}/weights.safetensors",
         history=f"{MIXTURE}/training.csv",
@@ -86,13 +68,31 @@ rule train_mixture:
         setting=lambda wildcards: json.dumps(
             settings[wildcards.setting].model_dump(mode="json"), sort_keys=True
         ),
-        sources=lambda wildcards: named_weights("sources", start_weights(wildcards)),
-        embeddings=lambda wildcards: named_weights(
-            "embeddings", embedding_weights(wildcards)
+        sources=lambda wildcards: named_flags(
+            "sources",
+            weights_by_name(
+                settings[wildcards.setting].needs_phases_of(),
+                settings,
+                MIXTURE,
+                "setting",
+                wildcards.seed,
+            ),
+        ),
+        embeddings=lambda wildcards: named_flags(
+            "embeddings",
+            weights_by_name(
+                settings[wildcards.setting].embeddings(),
+                run.networks,
+                NETWORK,
+                "network",
+                wildcards.seed,
+            ),
         ),
         data=lambda wildcards, input: folder(input.info),
         output=lambda wildcards, output: folder(output.weights),
-        code=lambda wildcards: mixture_code("train_mixture", wildcards.setting),
+        code=lambda wildcards: stage_code(
+            "train_mixture", architectures=settings[wildcards.setting].architectures()
+        ),
     message:
         "Train mixture {wildcards.setting}, seed {wildcards.seed}"
     shell:
@@ -118,7 +118,9 @@ rule export_gate:
     params:
         device=lambda wildcards: settings[wildcards.setting].training.device,
         data=lambda wildcards, input: folder(input.info),
-        code=lambda wildcards: mixture_code("export_gate", wildcards.setting),
+        code=lambda wildcards: stage_code(
+            "export_gate", architectures=settings[wildcards.setting].architectures()
+        ),
     message:
         "Export the gate of mixture {wildcards.setting}, seed {wildcards.seed}"
     shell:

@@ -144,7 +144,7 @@ def test_a_distilled_gate_keeps_the_attentive_ones_experts(data: Path, run: Path
     attentive = layout.place(run, f"{layout.MIXTURE}/weights.safetensors", setting="attentive", seed=0)
     phase = {"train": ["gate"], "start_from": "attentive", "parts": ["experts", "gate_trunk"]}
     taken = {"preset": "expectation", "name": "taken", "phases": [phase]}
-    files = [trained(data, tmp_path / "a", "distilled"), trained(data, tmp_path / "b", taken, sources={"attentive": attentive})]
+    files = [trained(data, tmp_path / "a", "distilled"), trained(data, tmp_path / "b", taken, sources=[f"attentive={attentive}"])]
     wanted = parts_of(load_mixture(attentive)[0])
     for path in files:
         mixture, header = load_mixture(path)
@@ -202,11 +202,11 @@ def test_similarity_in_the_features_of_a_network(data: Path, tmp_path: Path) -> 
         data, tmp_path / "switch", network=NetworkSection(**NETWORK), training=digits_networks.training(epochs=1)
     )
     near = {"regularisers": {"sample_similarity": 5.0}, "similarity": {"space": "switch"}}
-    by_features = trained(data, tmp_path / "features", "expectation", **near, embeddings={"switch": switch})
+    by_features = trained(data, tmp_path / "features", "expectation", **near, embeddings=[f"switch={switch}"])
     by_pixels = trained(data, tmp_path / "pixels", "expectation", regularisers={"sample_similarity": 5.0})
     assert by_features.read_bytes() != by_pixels.read_bytes()
     assert all(row["sample_similarity"] > 0 for row in history(tmp_path / "features"))
-    with pytest.raises(MetannError, match=r"similarity\.space names 'switch', which is not there"):
+    with pytest.raises(MetannError, match="the setting names 'switch', and switch is no file"):
         trained(data, tmp_path / "no", "expectation", **near)
 
 
@@ -262,7 +262,7 @@ def test_what_does_not_belong_together(data: Path, run: Path, tmp_path: Path) ->
     for given, message in [
         ("{", "is not JSON"),
         ("top_9", "unknown preset 'top_9'"),
-        ('{"preset": "expectation", "phases": [{"start_from": "gone"}]}', "start_from names 'gone', which is not there"),
+        ('{"preset": "expectation", "phases": [{"start_from": "gone"}]}', "the setting names 'gone', and gone is no file"),
     ]:
         with pytest.raises(MetannError, match=message):
             train_mixture(setting=given, data=data, seed=0, output=tmp_path / "no")
@@ -275,6 +275,10 @@ def test_what_does_not_belong_together(data: Path, run: Path, tmp_path: Path) ->
 def test_by_hand(data: Path, run: Path, tmp_path: Path) -> None:
     common = ["--data", data, "--seed", 0, "--output", tmp_path / "hand"]
     metann("train-mixture", f"--setting={text('top_2', training={'epochs': 1})}", *common)
+    phase = {"train": ["gate"], "start_from": "top_2_importance_0.2"}
+    weights = layout.place(run, f"{layout.MIXTURE}/weights.safetensors", setting="top_2", seed=0)
+    taken = text({"preset": "expectation", "name": "taken", "phases": [phase], "training": {"epochs": 1}})
+    metann("train-mixture", f"--setting={taken}", f"--sources=top_2_importance_0.2={weights}", *common[:-1], tmp_path / "taken")
     metann("export-gate", "--weights", tmp_path / "hand/weights.safetensors", "--data", data, "--output", tmp_path / "gate.parquet")
     metann("pack", run, "--output", tmp_path / "model.safetensors", "--setting", "attentive")
     failed = metann("train-mixture", "--setting=top_9", *common, check=False)

@@ -56,7 +56,8 @@ def adapt(
     from metann.config.hypernetwork import AdaptationSection
     from metann.config.section import read_section
     from metann.datasets._photos import find_photos
-    from metann.datasets._pictures import read_pictures
+    from metann.datasets._pictures import read_each
+    from metann.datasets._search import printable
     from metann.errors import MetannError
     from metann.hypernetwork.few_images import learn_task
     from metann.hypernetwork.images import ClassImages
@@ -70,14 +71,23 @@ def adapt(
     trained = load_generator(generator, device=place)
     header = trained.header
     found = {folder: find_photos([folder]) for folder in (negative, positive)}
-    images_NCHW = read_pictures([*found[negative], *found[positive]], header["image_size"])
+    paths = [*found[negative].pictures, *found[positive].pictures]
+    pictures = read_each(paths, header["image_size"], header.get("bits"))
+    broken = [f"{printable(path)} ({why})" for folder in found.values() for path, why in folder.problems.items()]
+    if broken := [*broken, *pictures.problems.values()]:
+        shown = ", ".join(broken[:3]) + (", ..." if len(broken) > 3 else "")
+        raise MetannError(f"{len(broken)} images cannot be read: {shown}; repair or remove them, nothing was learned")
+    for folder in found.values():
+        if folder.skipped:
+            print(f"left out: {folder.skipped_text()}")
+    images_NCHW = pictures.images_NCHW
     if images_NCHW.shape[1] != header["channels"]:
         kinds = {1: "grey", 3: "coloured"}
         raise MetannError(
             f"the images of {negative} and {positive} are {kinds[images_NCHW.shape[1]]}, the generator's {kinds[header['channels']]}; "
             f"convert them, or use a generator of such images"
         )
-    counts = [len(found[negative]), len(found[positive])]
+    counts = [len(found[negative].pictures), len(found[positive].pictures)]
     labels_N = np.repeat(np.arange(2, dtype=np.int16), counts)
     images = ClassImages.of(images_NCHW, labels_N, np.arange(len(labels_N)), 2, trained.normalisation, place)
     rate, origin = (learning_rate, "as given") if learning_rate is not None else chosen_rate(generator, min(counts))

@@ -140,5 +140,7 @@ def train_generator(
         "tasks": [i for i, name_of_set in enumerate(sets) if name_of_set == "train"],
         "training": training.model_dump(mode="json"),
     }
+    if info.bits:
+        header["bits"] = info.bits  # of 16-bit files: what is learned from later is scaled alike
     save_weights(output / "weights.safetensors", trainer.best_weights(), header)
     (output / "checkpoint.pt").unlink(missing_ok=True)

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from metann.errors import MetannError
+
 
 def train_mixture(
     *,
@@ -9,8 +11,8 @@ def train_mixture(
     data: Path,
     seed: int,
     output: Path,
-    sources: dict[str, Path] | None = None,
-    embeddings: dict[str, Path] | None = None,
+    sources: list[str] | None = None,
+    embeddings: list[str] | None = None,
 ) -> None:
     """Train one mixture on the training images; each phase keeps its best validation epoch.
 
@@ -28,9 +30,9 @@ def train_mixture(
     output
         Folder to write into.
     sources
-        Weights of the mixtures that a phase starts from, by the name that the setting gives them: --sources.attentive=...
+        Weights of the mixtures that a phase starts from, each as NAME=PATH with the name that the setting gives it.
     embeddings
-        Weights of the networks whose features the regulariser sample_similarity compares: --embeddings.switch=...
+        The same of the networks whose features the regulariser sample_similarity compares.
     """
     import hashlib
     import json
@@ -40,7 +42,6 @@ def train_mixture(
     from metann.config.mixture_setting import SettingSection, expand
     from metann.config.section import read_section
     from metann.data.prepared import read_prepared
-    from metann.errors import MetannError
     from metann.mixture.build import Shape, describe, matched
     from metann.mixture.embedding import embedding
     from metann.mixture.parts import parts_of
@@ -63,15 +64,12 @@ def train_mixture(
     shape = Shape(len(info.class_names), info.channels, info.image_size)
     chosen = matched(chosen, shape)
     class_sets = chosen.experts.sets_of(shape.classes)
-    places = {"start_from": (chosen.needs_phases_of(), sources or {}), "similarity.space": (chosen.embeddings(), embeddings or {})}
-    for key, (needed, there) in places.items():
-        if missing := [name for name in needed if name not in there and not Path(name).is_file()]:
-            flag = "sources" if key == "start_from" else "embeddings"
-            raise MetannError(f"{key} names {missing[0]!r}, which is not there; give its weights as --{flag}.{missing[0]}=PATH")
+    started, spaces = (
+        _files(flag, names, given or [])
+        for flag, names, given in (("sources", chosen.needs_phases_of(), sources), ("embeddings", chosen.embeddings(), embeddings))
+    )
     same = {"class_names": list(info.class_names), "digest": info.digest}
-    files = {name: (sources or {}).get(name, Path(name)) for name in chosen.needs_phases_of()}
-    parts = {name: parts_of(load_mixture(path, same)[0].to(device)) for name, path in files.items()}
-    spaces = {name: (embeddings or {}).get(name, Path(name)) for name in chosen.embeddings()}
+    parts = {name: parts_of(load_mixture(path, same)[0].to(device)) for name, path in started.items()}
     embeds = {name: embedding(*load_weights(path), device, (info.channels, info.image_size)) for name, path in spaces.items()}
 
     trainer = MixtureTrainer(
@@ -84,7 +82,7 @@ def train_mixture(
         parts,
         embeds,
     )
-    used = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in (files | spaces).items()}
+    used = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in (started | spaces).items()}
     names_all = json.dumps([chosen.model_dump(mode="json"), seed, info.digest, used, code], sort_keys=True)
     run_epochs(
         trainer,
@@ -113,3 +111,17 @@ def train_mixture(
     }
     save_mixture(output / "weights.safetensors", trainer.mixture, header | describe(trainer.mixture.setting, shape))
     (output / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def _files(flag: str, names: tuple[str, ...], given: list[str]) -> dict[str, Path]:
+    """The file of each name: as NAME=PATH says, or the name itself.
+
+    Raises:
+        MetannError: a name without a file.
+    """
+    there = dict(text.partition("=")[::2] for text in given)
+    found = {name: Path(there.get(name, name)) for name in names}
+    for name, path in found.items():
+        if not path.is_file():
+            raise MetannError(f"the setting names {name!r}, and {path} is no file; give its weights as --{flag}={name}=PATH")
+    return found

@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 import sysconfig
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,23 @@ def short_digest(texts: Iterable[str]) -> str:
 def folder(path: object, up: int = 1) -> str:
     """The folder of a file, or one further up; for params, which the linter wants derived from files."""
     return str(Path(str(path)).parents[up - 1])
+
+
+def weights_by_name(names: Iterable[str], known: Iterable[str], pattern: str, field: str, seed: object) -> dict[str, str]:
+    """Weights that a configuration names: of something that this run trains with the same seed, or else a file.
+
+    Args:
+        names: as configured.
+        known: what the run trains.
+        pattern: the folder of one of these, with the fields `seed` and `field`.
+    """
+    trained = set(known)
+    return {name: f"{pattern}/weights.safetensors".format(**{field: name, "seed": seed}) if name in trained else name for name in names}
+
+
+def named_flags(flag: str, files: Mapping[str, str]) -> list[str]:
+    """Files by name as flags: `--sources=attentive=path`; a file that is its own name needs none."""
+    return [f"--{flag}={name}={path}" for name, path in files.items() if name != path]
 
 
 def check_folder(folder: Path) -> None:
