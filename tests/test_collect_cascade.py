@@ -28,7 +28,13 @@ RUNS = {
     "no MACs": {"macs": False},
     "two networks": {"networks": dict(list(NETWORKS.items())[:2])},
     "many networks, one score": {"networks": MANY, "scores": ["entropy"], "postcheck": "with"},
-    "every chain": {"seeds": (0, 1), "chains": "all", "answers": ("more_confident", "product"), "scores": ["difference"]},
+    "every chain": {
+        "seeds": (0, 1),
+        "temperature": "validation",
+        "chains": "all",
+        "answers": ("more_confident", "product"),
+        "scores": ["difference"],
+    },
     "least cost": {"objective": "target_accuracy", "target": 0.8},
 }
 REPORT = {
@@ -117,6 +123,7 @@ def test_summary_answers_the_questions(name: str, run: Callable[[str], Path]) ->
         assert f"{section}" in text
     assert ("More than two networks" in text) == (name not in ("two networks", "every chain"))
     assert "Joules are unknown: no meter" in text
+    assert ("temperatures, fitted on validation, of the first seed: small " in text) == (name == "every chain")
     assert "nan" not in text.replace("unknown", "")
     for figure in FIGURES:
         assert f"figures/{figure}.png" in text

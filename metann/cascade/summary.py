@@ -44,7 +44,7 @@ def summarise(
         + _answer(tables["choice"], "Use" if tables["frontier"].empty else "The best pair is"),
         frontier_table(tables["frontier"], metadata),
         _objectives(tables, metadata),
-        _networks(tables["networks"]),
+        _networks(tables["networks"], metadata),
         _matrices(tables["pairs"], tables["choice"]),
         chains_table(tables["chains"]),
         memory_table(tables["memory"]),
@@ -108,13 +108,22 @@ def _objectives(tables: Mapping[str, pd.DataFrame], metadata: Mapping[str, Any])
     return f"## Which pair for what\n\n{markdown_table(header, rows)}\n\n{note}"
 
 
-def _networks(networks: pd.DataFrame) -> str:
+def _networks(networks: pd.DataFrame, metadata: Mapping[str, Any]) -> str:
     mean = networks.groupby("network", sort=False)[["val_accuracy", "accuracy", "low", "high", "macs"]].mean()
     rows = [
         [name, percent(row.val_accuracy), percent(row.accuracy), f"{100 * row.low:.2f} to {100 * row.high:.2f}", macs(row.macs)]
         for name, row in mean.iterrows()
     ]
-    return "## The networks alone\n\n" + markdown_table(["network", "validation", "test", "interval (%)", "MACs"], rows)
+    text = "## The networks alone\n\n" + markdown_table(["network", "validation", "test", "interval (%)", "MACs"], rows)
+    fitted = (metadata.get("temperatures") or [None])[0]
+    if fitted:
+        said = ", ".join(f"{name} {fitted[name]:.3f}" for name in metadata["networks"])
+        text += f"\n\nAll scores are of calibrated networks; their temperatures, fitted on validation{_first_of(metadata)}: {said}."
+    return text
+
+
+def _first_of(metadata: Mapping[str, Any]) -> str:
+    return ", of the first seed" if len(metadata["temperatures"]) > 1 else ""
 
 
 def _matrices(pairs: pd.DataFrame, choice: pd.DataFrame) -> str:

@@ -63,7 +63,7 @@ def _drawable(table: pd.DataFrame) -> pd.DataFrame:
     """A table whose texts are drawn as they are: class names come from outside."""
     texts = {name: column.map(drawable) for name, column in table.items() if column.map(lambda value: isinstance(value, str)).any()}
     changed = table.assign(**texts) if texts else table.copy(deep=False)
-    changed.attrs = {key: list(map(drawable, value)) if key == "class_names" else value for key, value in table.attrs.items()}
+    changed.attrs = {key: list(map(drawable, value)) if key == "class_names" and value else value for key, value in table.attrs.items()}
     return changed
 
 

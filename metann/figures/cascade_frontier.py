@@ -82,7 +82,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.minorticks_off()
     floor, top = (
-        100 * min(singles["low"].min(), front["accuracy"].min()),
+        100 * min(singles["low"].min(), front["accuracy"].min(), front["judged_accuracy"].min()),
         100 * max(front["judged_accuracy"].max(), chosen["accuracy_high"]),
     )
     axes.set(xlim=(low / 1.3, high * 1.3), ylim=(floor - 0.1 * (top - floor), top + 0.06 * (top - floor)))
