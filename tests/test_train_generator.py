@@ -162,7 +162,7 @@ def test_a_generator_that_was_changed_is_refused(finished: Path, tmp_path: Path)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(bytes(content))
-    with pytest.raises(MetannError, match="was changed|its header describes"):
+    with pytest.raises(MetannError, match=r"was changed|its header describes"):
         load_generator(path)
 
 
