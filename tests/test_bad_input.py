@@ -372,9 +372,9 @@ def test_shell_characters_in_a_configuration_are_only_characters(place: Path) ->
         ("run: [", "Config file"),
         ("- run\n", "Config file"),
         ("run: x\n  seeds: 3\n", "Config file"),
-        ("data: {name: image_folder, root: nowhere}\n", "nowhere"),
-        ("networks: {'a; touch hacked': {architecture: small_cnn}}\n", "touch hacked"),
-        ("mnn: {switch_functions: ['top_k(1); touch hacked']}\n", "touch hacked"),
+        ("run: odd\ndata: {name: image_folder, root: nowhere}\n", "nowhere"),
+        ("run: odd\nnetworks: {'a; touch hacked': {architecture: small_cnn}}\n", "touch hacked"),
+        ("run: odd\nmnn: {switch_functions: ['top_k(1); touch hacked']}\n", "touch hacked"),
     ],
     ids=["half a list", "a list", "wrong indentation", "no such folder", "command for a name", "command for a function"],
 )

@@ -194,7 +194,9 @@ def test_the_family_is_named_where_there_are_several(run: Path, tmp_path: Path) 
     shutil.rmtree(copy / "tables")
     assert type(load(copy)).__name__ == "Cascade"
     shutil.rmtree(copy / "cascade")
-    with pytest.raises(MetannError, match=r"\(nothing of mnn, cascade, mixture\); of its networks one can be taken by its name: large"):
+    with pytest.raises(
+        MetannError, match=r"\(nothing of mnn, cascade, mixture, hypernetwork\); of its networks one can be taken by its name: large"
+    ):
         load(copy)
     assert load(copy, network="small", seed=1).header["origin"] == {"run": "run", "seed": 1}
     assert load(layout.place(copy, f"{layout.NETWORK}/weights.safetensors", network="large", seed=0)).name == "large"
@@ -204,7 +206,7 @@ def test_bad_choices_are_one_line(run: Path, tmp_path: Path) -> None:
     pack(run, output=tmp_path / "cascade.safetensors", family="cascade")
     weights = layout.place(run, f"{layout.NETWORK}/weights.safetensors", network="large", seed=0)
     cases = [
-        ((run,), {"family": "mnm"}, "unknown family 'mnm'; known: cascade, mixture, mnn, network"),
+        ((run,), {"family": "mnm"}, "unknown family 'mnm'; known: cascade, hypernetwork, mixture, mnn, network"),
         ((run,), {"family": "cascade", "seed": 1}, "unknown seed '1'; known: 0"),
         ((run,), {"family": "cascade", "dataset_threshold": 0.1}, "dataset_threshold cannot be chosen for .*, a cascade; known: seed"),
         ((run,), {"family": "network"}, "which network of .*both. Give `network`; known: large, small"),
@@ -215,7 +217,11 @@ def test_bad_choices_are_one_line(run: Path, tmp_path: Path) -> None:
         ((weights,), {"family": "cascade"}, "is not a packed cascade; make one with: metann pack RUN --family cascade"),
         ((weights,), {"seed": 0}, "is one network; give the folder of a run to choose network and seed"),
         ((tmp_path / "none.safetensors",), {}, "no weights file"),
-        ((tmp_path,), {}, r"is not the folder of a finished run \(nothing of mnn, cascade, mixture\); give one, or a packed file"),
+        (
+            (tmp_path,),
+            {},
+            r"is not the folder of a finished run \(nothing of mnn, cascade, mixture, hypernetwork\); give one, or a packed file",
+        ),
     ]
     for arguments, choice, text in cases:
         with pytest.raises(MetannError, match=text) as error:
@@ -281,7 +287,7 @@ def test_pack_and_predict_a_cascade_and_a_network(run: Path, tmp_path: Path) -> 
 
 def test_the_chosen_table_is_what_shows_a_finished_run(run: Path) -> None:
     for name, kind in FAMILIES.items():
-        if name == "mixture":  # of a run of its own, see test_mixture_stages
+        if name in ("mixture", "hypernetwork"):  # of runs of their own, see test_mixture_stages and test_adapt_tasks
             continue
         assert next(layout.found(run, kind.evidence), None), f"{name} is not seen by {kind.evidence}"
     assert read_arrow(next(layout.found(run, FAMILIES["mnn"].evidence))[0], "mnn_choice")
