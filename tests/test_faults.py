@@ -37,7 +37,15 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # --- kills ----------------------------------------------------------------------------------------------------
 
 KILLS = 20
-STEPS = {"prepare_data": 1, "train_network": 2, "export_probabilities": 2, "train_expert": 4, "evaluate_mnn": 2, "collect_mnn": 1}
+STEPS = {
+    "prepare_data": 1,
+    "train_network": 2,
+    "export_probabilities": 2,
+    "train_expert": 4,
+    "evaluate_mnn": 2,
+    "collect_mnn": 1,
+    "collect_run": 1,
+}
 STEPS["draw_figure"] = 1
 
 
@@ -165,8 +173,8 @@ def mount(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 
 
 TRAINING = ["epochs=1", "crop-padding=0", "device=cpu"]
-SWITCH, EXPERTS = RUN / "networks/switch/seed_0", RUN / "experts/seed_0/dataset_threshold_0.05"
-EVALUATION = RUN / "evaluation/seed_0/dataset_threshold_0.05"
+SWITCH, EXPERTS = RUN / "networks/switch/seed_0", RUN / "mnn/seed_0/dataset_threshold_0.05"
+EVALUATION = RUN / "mnn/seed_0/dataset_threshold_0.05/evaluation"
 
 
 def arguments_of(verb: str, output: Path) -> list[object]:
@@ -195,7 +203,7 @@ def arguments_of(verb: str, output: Path) -> list[object]:
                 *("--test-thresholds", 0.1, 0.5, f"--output={output}"),
             ],
             "collect-mnn": ["--evaluations", EVALUATION, "--statistics.permutations=50", f"--output={output}"],
-            "draw-figure": ["heatmap", f"--run={RUN}", f"--png={output}/heatmap.png"],
+            "draw-figure": ["mnn_heatmap", f"--run={RUN}", f"--png={output}/mnn_heatmap.png"],
         }[verb],
     ]
 
@@ -305,15 +313,15 @@ def other_dataset(path: Path) -> None:
 TURNED = list("1023456789")
 SWITCH_TABLE, WEIGHTS = SWITCH / "probabilities.parquet", SWITCH / "weights.safetensors"
 EXPERT_TABLE = EXPERTS / "class_3/expert_probabilities.parquet"
-OTHER_EXPERT = "experts/seed_0/dataset_threshold_0.05/class_4/expert_probabilities.parquet"
+OTHER_EXPERT = "mnn/seed_0/dataset_threshold_0.05/class_4/expert_probabilities.parquet"
 STALE: list[tuple[str, str, Path, Spoil, str]] = [
     ("edited switch table", "evaluate-mnn", SWITCH_TABLE, cell("log_partition"), "was changed"),
     ("edited expert table", "evaluate-mnn", EXPERT_TABLE, cell("expert_probability"), "was changed"),
     ("edited evaluation", "collect-mnn", EVALUATION / "prefix.parquet", cell("p_0"), "was changed"),
-    ("edited results", "draw-figure", RUN / "results.parquet", cell("correct"), "was changed"),
+    ("edited results", "draw-figure", RUN / "tables/mnn_results.parquet", cell("correct"), "was changed"),
     ("edited samples", "export-probabilities", RUN / "data/samples.parquet", cell("label"), "was changed"),
     ("older schema of tables", "evaluate-mnn", SWITCH_TABLE, schema_0, "schema 0"),
-    ("older schema of results", "draw-figure", RUN / "results.parquet", schema_0, "schema 0"),
+    ("older schema of results", "draw-figure", RUN / "tables/mnn_results.parquet", schema_0, "schema 0"),
     ("table of another dataset", "evaluate-mnn", EXPERT_TABLE, origin(digest="0" * 16), "another dataset"),
     ("table of another class order", "evaluate-mnn", EXPERT_TABLE, origin(class_names=TURNED), "another class order"),
     ("table of another seed", "evaluate-mnn", EXPERT_TABLE, origin(seed=1), "is of seed 1"),
@@ -329,7 +337,7 @@ STALE: list[tuple[str, str, Path, Spoil, str]] = [
     ("weights of another seed", "export-probabilities", WEIGHTS, header(seed=1), "seed 1, but 0"),
     ("weights of another dataset", "train-expert", WEIGHTS, header(digest="0" * 16), "digest '0000000000000000'"),
     ("weights of another class order", "export-probabilities", WEIGHTS, header(class_names=TURNED), r"class_names\[0\] '1', but '0'"),
-    ("weights of another shape", "export-probabilities", WEIGHTS, header(settings={"width": 5, "depth": 2}), "does not fit small_cnn"),
+    ("weights of another shape", "export-probabilities", WEIGHTS, header(settings={"width": 5, "depth": 2}), "was changed"),
     ("truncated weights", "export-probabilities", WEIGHTS, cut, "truncated"),
     ("truncated images", "train-network", RUN / "data/images.npy", cut, "not a whole image array"),
     ("description of another dataset", "train-network", RUN / "data/dataset.json", other_dataset, "dataset.json of 0 "),
@@ -362,7 +370,7 @@ def test_the_advice_mends_the_run(reference: Path, tmp_path: Path) -> None:
     """A table is edited; the workflow says so on the screen; following its words gives the same bytes again."""
     folder = tmp_path / "edited"
     shutil.copytree(reference, folder)
-    table = RUN / "evaluation/seed_0/dataset_threshold_0.20/prefix.parquet"
+    table = RUN / "mnn/seed_0/dataset_threshold_0.20/evaluation/prefix.parquet"
     cell("p_0")(folder / table)
     done = run(folder, "--cores", 1, check=False)
     assert done.returncode
