@@ -16,9 +16,11 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 ROOT = Path(__file__).parent.parent
 
-# A shell that starts the tests in the background has them ignore interrupts, and with them every process that they start.
+# What starts the tests in the background may have them ignore interrupts and hang-ups, and with them every process that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # A deadline would be a timing assertion: on a busy machine any example may take seconds.
 settings.register_profile("metann", deadline=None)
