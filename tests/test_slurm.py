@@ -179,7 +179,7 @@ def test_after_a_killed_head_nothing_finished_is_trained_again(finished: Path, t
     # As the README says: wait for (or scancel) what runs, unlock, the same command again.
     first = {job["rule"] for job in jobs(folder)}
     wait_for(lambda: not jobs(folder, "pending,running,completing"), 120, "orphaned jobs")
-    trained = {path: path.stat().st_mtime_ns for path in (folder / RUN / "experts").rglob("weights.safetensors")}
+    trained = {path: path.stat().st_mtime_ns for path in (folder / RUN / "mnn").rglob("weights.safetensors")}
     assert len(trained) == 10, "both orphans ended well"
     run(folder, *PROFILE, "--unlock")
     run(folder, *PROFILE)
