@@ -9,7 +9,6 @@ from metann.config.section import flags, read_section
 from metann.data.classes import check_files, class_count, fingerprint, recorded
 from metann.digests import FileDigests
 from metann.errors import MetannError
-from metann.hypernetwork.checks import check_experiments
 from metann.workflow.configuration import check_configuration
 from metann.workflow.outside import check_records, digests_of, files_of
 from metann.workflow.provenance import stage_code
@@ -65,6 +64,8 @@ try:
     if run.mixture:
         run.mixture.check(n_classes, trained)
     if run.hypernetwork:
+        from metann.hypernetwork.checks import check_experiments  # numpy: 0.2 s
+
         check_experiments(run.hypernetwork, n_classes)
     # What comes from outside, by content; in a job nobody compares it.
     digests = FileDigests(Path(".snakemake", f"metann_{run.run}.json"))
