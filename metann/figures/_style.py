@@ -59,6 +59,11 @@ def style() -> dict[str, Any]:
     return STYLE | {"font.family": families()}
 
 
+def _settings() -> dict[str, Any]:
+    """Matplotlib's defaults under the style; the choice of a backend stays the caller's (figures are made without one)."""
+    return {key: value for key, value in mpl.rcParamsDefault.items() if not key.startswith("backend")} | style()
+
+
 def _drawable(table: pd.DataFrame) -> pd.DataFrame:
     """A table whose texts are drawn as they are: class names come from outside."""
     texts = {name: column.map(drawable) for name, column in table.items() if column.map(lambda value: isinstance(value, str)).any()}
@@ -72,7 +77,7 @@ def styled(draw: Draw) -> Draw:
 
     @functools.wraps(draw)
     def inner(tables: dict[str, pd.DataFrame]) -> Figure:
-        with mpl.rc_context({**mpl.rcParamsDefault, **style(), "backend": mpl.get_backend()}):
+        with mpl.rc_context(_settings()):
             return draw({name: _drawable(table) for name, table in tables.items()})
 
     return inner
@@ -179,5 +184,5 @@ def confidence_of(frame: pd.DataFrame) -> float:
 def save(figure: Figure, path: Path, suffix: str) -> None:
     """Write a figure as 'png' or 'svg', whole or not at all; no date and no random names, so the same figure gives the same bytes."""
     metadata = {"Software": None} if suffix == "png" else {"Date": None, "Creator": None}
-    with mpl.rc_context({**mpl.rcParamsDefault, **style(), "backend": mpl.get_backend()}), atomic(path) as temporary:
+    with mpl.rc_context(_settings()), atomic(path) as temporary:
         figure.savefig(temporary, format=suffix, metadata=metadata)
