@@ -54,6 +54,7 @@ def family_of(name: str) -> str | None:
     return next((family for family in FAMILIES if name.startswith(f"{family}_")), None)
 
 
+@cache
 def literal(file: str, name: str) -> Any:
     """The literal value assigned to `name` at the top level of a file of the package (`figures/mnn_heatmap.py`), or None."""
     for node in _tree(PACKAGE / file).body:
