@@ -29,7 +29,8 @@ from metann.mnn.run_folder import read_run
 from metann.mnn.setting import Rule
 from metann.mnn.single import combine_one
 from metann.training.objectives import class_probabilities
-from metann.weights.files import build_unfilled, fill, load_state, read_header, save_weights
+from metann.weights.files import fill, load_state, read_header, save_weights
+from metann.weights.unfilled import build_unfilled
 
 KIND = "meta neural network"
 _KEPT = ("architecture", "settings", "num_classes", "channels", "image_size", "class_names", "mean", "std", "bits", "dataset", "digest")
