@@ -36,7 +36,8 @@ def read_experts(paths: list[Path], dataset_threshold: float, switch: Probabilit
         (N, K) float64, K dictionaries.
     """
     classes = switch.p_NK.shape[1]
-    found: dict[int, ExpertProbabilities] = {}
+    expert_NK = np.empty((len(switch), classes))
+    found: dict[int, ExpertProbabilities] = {}  # without their rows: those of 1,000 experts are ten times the table that is made
     for path in paths:
         expert = evaluated(read_expert_probabilities(path))
         c, trained_at, seed = (expert.metadata.get(key) for key in ("class", "dataset_threshold", "seed"))
@@ -50,11 +51,11 @@ def read_experts(paths: list[Path], dataset_threshold: float, switch: Probabilit
             )
         if (other := switch.metadata.get("seed")) is not None and seed is not None and seed != other:
             raise MetannError(f"{path} is of seed {seed}, {switch.where} of seed {other}; give tables of one seed")
-        found[c] = joined(switch, expert)
+        expert_NK[:, c] = joined(switch, expert).expert_probability
+        found[c] = expert.take(np.arange(0))
     if missing := [c for c in range(classes) if c not in found]:
         raise MetannError(f"no expert table for class {missing[0]} ({len(missing)} of {classes} missing); give one for each class")
-    experts = [found[c] for c in range(classes)]
-    return np.stack([expert.expert_probability for expert in experts], axis=1), [expert.metadata for expert in experts]
+    return expert_NK, [found[c].metadata for c in range(classes)]
 
 
 def evaluation_metadata(table: Probabilities, experts: list[dict]) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def evaluate_mnn(
     from metann.mnn.calibration import calibrated
     from metann.mnn.combination import prefix_correct
     from metann.mnn.inputs import evaluated, evaluation_metadata, read_experts
-    from metann.mnn.prefix import Prefix, cell
+    from metann.mnn.prefix import Prefix, cells
     from metann.mnn.setting import functions_in
     from metann.tables.frames import write_frame
     from metann.tables.probabilities import read_probabilities
@@ -73,8 +73,8 @@ def evaluate_mnn(
         "code": stage_code("evaluate_mnn"),
     }
     prefix = Prefix(table.sample_id, table.split, table.label, switch_NK, correct_NJ, metadata)
-    for function in functions:
-        write_frame(output / "cells" / f"{function.slug}.parquet", cell(prefix, function), "cell", metadata)
+    for function, found in cells(prefix, functions):
+        write_frame(output / "cells" / f"{function.slug}.parquet", found, "cell", metadata)
     # Last, because it says which cells there are.
     write_frame(output / "prefix.parquet", prefix.columns(), "prefix", metadata | {"switch_functions": [str(f) for f in functions]})
     if index is not None:
