@@ -130,6 +130,8 @@ def train_generator(
     write_frame(output / "tasks.parquet", task_columns(built, sets, info.class_names), "hypernetwork_tasks", made)
     header = made | {
         "kind": "generator",
+        "asked": experiment.model_dump(mode="json"),
+        "pixels": classifier.pixels,
         "generator_kind": generator.kind,
         "architecture": f"hypernetwork {classifier.name}",
         "num_classes": len(info.class_names),

@@ -50,6 +50,7 @@ def train_network(
     from metann.compute.process import start_torch
     from metann.data.folds import fold_of
     from metann.data.prepared import read_prepared
+    from metann.digests import FileDigests
     from metann.errors import MetannError
     from metann.networks._build import build
     from metann.seeds import derive_seed
@@ -57,6 +58,7 @@ def train_network(
     from metann.training.history import write_history
     from metann.training.objectives import Classification
     from metann.weights.files import save_weights
+    from metann.workflow.outside import digests_of
     from metann.workflow.provenance import stage_code, versions
 
     device = start_torch(training.device, training.threads)
@@ -93,6 +95,7 @@ def train_network(
         history = []
         foreign = importlib.import_module("metann.weights.foreign")
         seen, assumed = foreign.normalisation((network.mean, network.std), found, header, network.weights)
+        header["files"] = digests_of(network, FileDigests())
         header |= found | seen | {"assumed": [*found.get("assumed", ()), *assumed]}
         for sentence in header["assumed"]:
             print(f"assumed: {sentence}")
