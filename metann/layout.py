@@ -23,8 +23,14 @@ ADAPTED = f"{GENERATOR}/adapt/{{arm}}_{{shots}}"
 TABLE = "tables/{table}.parquet"
 FIGURE = "figures/{figure}"
 PAGE = "{family}.md"
+RUN_FRONTIER = "run_frontier"
 RESULTS = "results.parquet"
 SUMMARY = "summary.md"
+
+
+def table_of(name: str) -> str:
+    """Where a table lies that a figure names: `results` over families, or one of tables/."""
+    return RESULTS if name == "results" else TABLE.format(table=name)
 
 
 def place(run: Path | str, pattern: str, **fields: object) -> Path:

@@ -86,7 +86,7 @@ NETWORK = f"{RESULTS}/{layout.NETWORK}"
 
 def table(name):
     """A table of the run."""
-    return f"{RESULTS}/{layout.TABLE.format(table=name)}"
+    return f"{RESULTS}/{layout.table_of(name)}"
 
 
 def network_code(stage, network):

@@ -38,7 +38,8 @@ rule collect_run:
             f"{NETWORK}/probabilities.parquet", network=run.networks, seed=run.seeds
         ),
     output:
-        results=f"{RESULTS}/{layout.RESULTS}",
+        results=table("results"),
+        frontier=table(layout.RUN_FRONTIER),
         summary=report(
             f"{RESULTS}/{layout.SUMMARY}",
             category="Results",

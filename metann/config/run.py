@@ -50,7 +50,7 @@ class Config(Section):
     hypernetwork: HypernetworkSection | None = None
     """Left out: no hypernetworks in this run."""
     statistics: StatisticsSection = StatisticsSection()
-    figures: Annotated[tuple[str, ...], figures_of(None)] = ()
+    figures: Annotated[tuple[str, ...], figures_of(None)] = ("pareto",)
     """Over all families; those of one family stand in its section."""
 
     @model_validator(mode="before")
