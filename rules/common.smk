@@ -13,6 +13,7 @@ from metann.workflow.configuration import check_configuration
 from metann.workflow.outside import check_records, digests_of, files_of
 from metann.workflow.provenance import stage_code
 from metann.workflow.rules import (
+    at_the_end,
     check_folder,
     folder,
     gpus,
@@ -81,6 +82,13 @@ except MetannError as error:
     # A SystemExit, because Snakemake adds a place in this file to every other kind; the place is in the configuration.
     sys.exit(f"metann: error: config: {error}")
 
+# As the page shows it.
+COMMAND = " ".join(
+    [
+        "snakemake --cores all",
+        *(f"--configfile {file}" for file in workflow.overwrite_configfiles),
+    ]
+)
 NETWORK = f"{RESULTS}/{layout.NETWORK}"
 
 

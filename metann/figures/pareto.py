@@ -47,8 +47,9 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
         )
         _chosen(axes, mine, family, colour, confidence)
     _networks(axes, test, confidence)
-    _lines(axes, fronts)
     macs_axis(axes, test["macs"])
+    _lines(axes, fronts, axes.get_xlim()[1])
+    _name(axes, test, high - low)
     axes.set(ylim=(low, high), ylabel="test accuracy (%)")
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
@@ -77,11 +78,11 @@ def _chosen(axes: Axes, mine: pd.DataFrame, family: str, colour: str, confidence
 
 
 def _networks(axes: Axes, test: pd.DataFrame, confidence: float) -> None:
-    """Plain networks with their names; those of one place get one name above another."""
+    """Plain networks with their intervals."""
     plain = test[test["role"].isin(("network", "control"))]
     for role, marker, label in (("network", "s", "plain network"), ("control", "D", "plain, trained by a family")):
         rows = plain[plain["role"] == role]
-        for number, (name, mine) in enumerate(rows.groupby(["family", "setting"], sort=False)):
+        for number, (_, mine) in enumerate(rows.groupby(["family", "setting"], sort=False)):
             mean, below, above = with_interval(mine, confidence)
             axes.errorbar(
                 [mine["macs"].mean()],
@@ -96,26 +97,34 @@ def _networks(axes: Axes, test: pd.DataFrame, confidence: float) -> None:
                 label=label if not number else None,
                 zorder=5,
             )
-            axes.annotate(
-                str(name[1]),
-                (mine["macs"].mean(), 100 * mean),
-                (6, -8 if role == "network" else 4),
-                textcoords="offset points",
-                fontsize=6.5,
-                color=GREY,
-                path_effects=HALO,
-                zorder=8,
-                annotation_clip=True,
-            )
 
 
-def _lines(axes: Axes, fronts: pd.DataFrame) -> None:
+def _name(axes: Axes, test: pd.DataFrame, height: float) -> None:
+    """Names beside the plain networks; those of nearly one place in one text."""
+    left, right = np.log(axes.get_xlim())
+    plain = test[test["role"].isin(("network", "control"))]
+    placed: list[tuple[float, float, list[str]]] = []
+    for (_, name), mine in plain.groupby(["family", "setting"], sort=False):
+        x, y = float(mine["macs"].mean()), 100 * float(mine["accuracy"].mean())
+        near = (found for found in placed if abs(np.log(x / found[0])) < 0.06 * (right - left) and abs(y - found[1]) < 0.025 * height)
+        if (found := next(near, None)) is not None:
+            found[2].append(str(name))
+        else:
+            placed.append((x, y, [str(name)]))
+    style = {"textcoords": "offset points", "fontsize": 6.5, "color": GREY, "path_effects": HALO, "zorder": 8, "annotation_clip": True}
+    for x, y, names in placed:
+        axes.annotate(", ".join(names), (x, y), (6, -8), **style)
+
+
+def _lines(axes: Axes, fronts: pd.DataFrame, right: float) -> None:
+    """Steps to the right end: a larger budget buys no less."""
     for name, colour, width, label in (("plain", GREY, 1.6, "frontier of plain networks"), ("all", BLACK, 1.3, "frontier of all")):
         line = fronts[fronts["of"] == name].sort_values("budget")
         if not line.empty:
             ends = np.clip(100 * np.stack([line["accuracy"] - line["low"], line["high"] - line["accuracy"]]), 0, None)
-            style = {"marker": ".", "markersize": 5} if name == "all" else {}
-            axes.step(line["macs"], 100 * line["accuracy"], where="post", color=colour, linewidth=width, label=label, zorder=4, **style)
+            style = {"marker": ".", "markersize": 5, "markevery": list(range(len(line)))} if name == "all" else {}
+            x, y = [*line["macs"], right], 100 * np.array([*line["accuracy"], line["accuracy"].iloc[-1]])
+            axes.step(x, y, where="post", color=colour, linewidth=width, label=label, zorder=4, **style)
             if name == "all":
                 axes.errorbar(
                     line["macs"], 100 * line["accuracy"], ends, linestyle="none", color=colour, elinewidth=0.5, alpha=0.6, zorder=3

@@ -71,16 +71,24 @@ def summarise(run: str, results: pd.DataFrame, fronts: pd.DataFrame, pages: Mapp
     parts = [f"# {run}"]
     for family, text in pages.items():
         parts += [f"## [{family}]({family}.md)\n\n{verdict_of(text)}", *sentences(results, fronts, family, confidence)]
-    parts.append(f"## Side by side\n\n{markdown_table(SIDE_BY_SIDE, side_by_side(results, confidence))}")
-    parts.append(
-        f"Settings were chosen on validation images; the numbers are of test images. Intervals: {100 * confidence:g} %, over seeds "
-        "(Student t), or Wilson's for one seed. All settings that were tried: `results.parquet`."
-    )
+    rows = [[family, f"`{setting}`", *rest] for family, setting, *rest in side_by_side(results, confidence)]
+    parts += [
+        f"## Side by side\n\n{markdown_table(SIDE_BY_SIDE, rows)}",
+        f"{intervals_text(confidence)} All settings that were tried: `results.parquet`.",
+    ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def intervals_text(confidence: float) -> str:
+    """What the numbers side by side are."""
+    return (
+        f"Settings were chosen on validation images; the numbers are of test images. Intervals: {100 * confidence:g} %, over seeds "
+        "(Student t), or Wilson's for one seed."
+    )
+
+
 def side_by_side(results: pd.DataFrame, confidence: float) -> list[list[str]]:
-    """The chosen settings of every family and the plain networks on test images, a row of `SIDE_BY_SIDE` each, in Markdown."""
+    """The chosen settings of every family and the plain networks on test images, a row of `SIDE_BY_SIDE` each."""
     test = results[(results["split"] == "test") & (results["chosen"] | (results["role"] == "network"))]
     rows = []
     chosen = test[test["role"] != "network"]
@@ -88,7 +96,7 @@ def side_by_side(results: pd.DataFrame, confidence: float) -> list[list[str]]:
         mine = chosen[chosen["family"] == family]
         rows.append(_row(family, " / ".join(dict.fromkeys(mine["setting"])), mine, confidence))
     plain = test[test["role"] == "network"]
-    rows += [_row("plain network", f"`{name}`", plain[plain["setting"] == name], confidence) for name in dict.fromkeys(plain["setting"])]
+    rows += [_row("plain network", str(name), plain[plain["setting"] == name], confidence) for name in dict.fromkeys(plain["setting"])]
     return rows
 
 
@@ -100,7 +108,7 @@ def _row(family: str, setting: str, rows: pd.DataFrame, confidence: float) -> li
         family,
         setting,
         percent(mean),
-        f"{100 * low:.2f} to {100 * high:.2f}",
+        f"{100 * max(low, 0):.2f} to {100 * min(high, 1):.2f}",  # a t interval knows no ends
         count(seeds, "seed"),
         f"{int(rows['n'].iloc[0]):,}",
         macs(cost) if np.isfinite(cost) else "unknown",
