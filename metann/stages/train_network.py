@@ -50,7 +50,7 @@ def train_network(
     from metann.compute.process import start_torch
     from metann.data.folds import fold_of
     from metann.data.prepared import read_prepared
-    from metann.digests import FileDigests
+    from metann.digests import FileDigests, own_sources
     from metann.errors import MetannError
     from metann.networks._build import build
     from metann.seeds import derive_seed
@@ -81,7 +81,7 @@ def train_network(
         "training": training.model_dump(mode="json"),
         "code": code,
         "versions": versions(),
-    }
+    } | own_sources([network.architecture])
     if info.bits is not None:
         header["bits"] = info.bits  # of 16-bit files: what is predicted later is scaled alike
     if fold is not None:

@@ -16,6 +16,7 @@ from importlib import metadata, util
 from pathlib import Path
 
 from metann import registry
+from metann.digests import code_without_words, own_sources
 from metann.errors import MetannError
 from metann.files import write_json
 
@@ -53,10 +54,7 @@ def _imports(tree: ast.Module) -> set[str]:
 
 def _parsed(path: Path) -> tuple[str, list[str]]:
     """(digest of a module's code without comments and docstrings, what it imports)."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node, clean=False):
-            node.body = node.body[1:]
+    tree = code_without_words(path.read_text(encoding="utf-8"))
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), sorted(_imports(tree))
 
 
@@ -129,12 +127,14 @@ def stage_code(
         published: whether weights are read that others have made.
         models: families whose models are run, and plain networks with them; None: no models.
     """
-    named = {f"metann.networks.{registry.architectures()[name]}" for name in architectures if name in registry.architectures()}
+    networks = [name for name in architectures if name in registry.architectures() or "/" in name or registry.own_network(name)]
+    named = {f"metann.networks.{registry.architecture_module(name)}" for name in networks}
     named |= {f"metann.datasets.{dataset}"} if dataset else set()
     named |= {f"metann.figures.{name}" for name in figures}
     named |= {"metann.weights.published"} if published else set()
     named |= set() if models is None else {"metann.weights.single", *(f"metann.{family}.model" for family in models)}
     texts = tuple(f"{name} {registry.literal(f'figures/{name}.py', 'CAPTION')}" for name in captions)
+    texts += tuple(" ".join(each) for each in own_sources(networks).get("sources", {}).items())
     return code_digest(f"metann.stages.{stage}", *sorted(named), texts=texts)
 
 
