@@ -158,6 +158,17 @@ def architecture_settings(architecture: str) -> dict[str, str]:
     return keyword_settings(f"networks/{architectures()[architecture]}.py", "build")
 
 
+def architecture_blocks(architecture: str, settings: Mapping[str, Any]) -> int | None:
+    """How many blocks a network has (the literal `BLOCKS` of its family: a number, or the setting that says it); None: it names none."""
+    path = f"networks/{architectures()[architecture]}.py"
+    number = literal(path, "BLOCKS")
+    if not isinstance(number, str):
+        return number
+    defaults = _function(PACKAGE / path, "build").args
+    spelled = {a.arg: ast.literal_eval(value) for a, value in zip(defaults.kwonlyargs, defaults.kw_defaults, strict=True) if value}
+    return (spelled | dict(settings))[number]
+
+
 @cache
 def functions(module: str) -> dict[str, tuple[str, ...]]:
     """Public functions of metann/`module`: name -> names of the arguments after the first (the parameters)."""
