@@ -15,6 +15,7 @@ from metann.config.cascade import CascadeSection
 from metann.config.data import DataSection
 from metann.config.figures import figures_of
 from metann.config.hypernetwork import HypernetworkSection
+from metann.config.latency import LatencySection
 from metann.config.mixture import MixtureSection
 from metann.config.mnn import MnnSection
 from metann.config.network import NetworkSection
@@ -27,6 +28,7 @@ from metann.errors import MetannError
 MOVED = {
     "expert": "`expert` is `mnn.expert` now, and `expert.classes_per_job` is `mnn.classes_per_job`; move them into the section `mnn`",
 }
+MILLISECONDS = "pareto_ms"
 
 
 class Config(Section):
@@ -49,8 +51,10 @@ class Config(Section):
     """Left out: no mixtures in this run."""
     hypernetwork: HypernetworkSection | None = None
     """Left out: no hypernetworks in this run."""
+    latency: LatencySection | None = None
+    """Left out: milliseconds are not measured."""
     statistics: StatisticsSection = StatisticsSection()
-    figures: Annotated[tuple[str, ...], figures_of(None)] = ()
+    figures: Annotated[tuple[str, ...], figures_of(None)] = ("pareto",)
     """Over all families; those of one family stand in its section."""
 
     @model_validator(mode="before")
@@ -80,6 +84,12 @@ class Config(Section):
             raise MetannError(f"seeds {list(self.seeds)} repeat; give each once")
         for name in self.networks:
             self.training_of(name)
+        if self.latency is None and MILLISECONDS in self.figures:
+            raise MetannError(
+                f"figure {MILLISECONDS} shows milliseconds that nobody measures; add a section `latency: {{}}`, or leave it out"
+            )
+        if self.latency is not None and "figures" not in self.model_fields_set:
+            object.__setattr__(self, "figures", (*self.figures, MILLISECONDS))
         return self
 
     @property

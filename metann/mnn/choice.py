@@ -6,6 +6,7 @@ many noisy numbers, and carries the permutation p of a maximum.
 Shapes: N images, C cells.
 """
 
+import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -145,5 +146,9 @@ def settings(results: pd.DataFrame, choice: pd.DataFrame, confidence: float) -> 
             "macs": results["mean_macs"].astype(np.float64),
             "chosen": picked("chosen"),
             "cheapest": picked("cheapest"),
+            "load": [
+                json.dumps({"dataset_threshold": threshold, "switch_function": name})
+                for threshold, name in zip(results["dataset_threshold"], function, strict=True)
+            ],
         }
     )

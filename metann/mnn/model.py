@@ -34,7 +34,20 @@ from metann.training.objectives import class_probabilities
 from metann.weights.files import build_unfilled, fill, load_state, read_header, save_weights
 
 KIND = "meta neural network"
-_KEPT = ("architecture", "settings", "num_classes", "channels", "image_size", "class_names", "mean", "std", "bits", "dataset", "digest")
+_KEPT = (
+    "architecture",
+    "settings",
+    "num_classes",
+    "channels",
+    "image_size",
+    "class_names",
+    "mean",
+    "std",
+    "bits",
+    "dataset",
+    "digest",
+    "sources",
+)
 
 
 class Combined(NamedTuple):

@@ -53,6 +53,7 @@ def train_network(
     from metann.compute.process import start_torch
     from metann.data.folds import fold_of
     from metann.data.prepared import read_prepared
+    from metann.digests import FileDigests, own_sources
     from metann.errors import MetannError
     from metann.files import read_sealed_json
     from metann.networks._build import build
@@ -61,6 +62,7 @@ def train_network(
     from metann.training.history import write_history
     from metann.training.objectives import Classification
     from metann.weights.files import save_weights
+    from metann.workflow.outside import digests_of
     from metann.workflow.provenance import stage_code, versions
 
     if epochs_of is not None:
@@ -85,7 +87,7 @@ def train_network(
         "training": training.model_dump(mode="json"),
         "code": code,
         "versions": versions(),
-    }
+    } | own_sources([network.architecture])
     if info.bits is not None:
         header["bits"] = info.bits  # of 16-bit files: what is predicted later is scaled alike
     if fold is not None:
@@ -99,6 +101,7 @@ def train_network(
         history = []
         foreign = importlib.import_module("metann.weights.foreign")
         seen, assumed = foreign.normalisation((network.mean, network.std), found, header, network.weights)
+        header["files"] = digests_of(network, FileDigests())
         header |= found | seen | {"assumed": [*found.get("assumed", ()), *assumed]}
         for sentence in header["assumed"]:
             print(f"assumed: {sentence}")
