@@ -85,3 +85,10 @@ def test_a_tail_is_saved_and_read_alone(tmp_path) -> None:
 def test_what_has_no_such_tail_is_refused(name: str, tail: int, words: str) -> None:
     with pytest.raises(MetannError, match=words):
         tail_of(build(name, 4, 3, 32), name, tail)
+
+
+def test_networks_from_elsewhere_name_no_blocks() -> None:
+    for name in ("timm/resnet18", "nets.py:mine"):
+        assert registry.architecture_blocks(name, {}) is None
+        with pytest.raises(MetannError, match="does not name its blocks"):
+            tail_of(build("small_cnn"), name, 1)
