@@ -1,9 +1,12 @@
 from snakemake.utils import min_version
 
+from metann.workflow.configuration import refuse_unreadable
+
 min_version("9.18")
 
 # A preset is a whole run, not a change to another one: config.yaml counts only when no --configfile is given.
 if not workflow.overwrite_configfiles:
+    refuse_unreadable([f"{workflow.basedir}/config.yaml"])
 
     configfile: f"{workflow.basedir}/config.yaml"
 

@@ -10,8 +10,9 @@ from metann.data.classes import check_files, class_count, fingerprint, recorded
 from metann.digests import FileDigests
 from metann.errors import MetannError
 from metann.workflow.configuration import check_configuration
-from metann.workflow.outside import check_records, digests_of, files_of
+from metann.workflow.outside import digests_of, files_of
 from metann.workflow.provenance import stage_code
+from metann.workflow.records import check_records
 from metann.workflow.rules import (
     at_the_end,
     check_folder,
@@ -77,7 +78,7 @@ try:
         outside = {
             name: digests_of(network, digests) for name, network in run.networks.items()
         }
-        check_records(run, Path(RESULTS), Path(".snakemake"))
+        check_records(run, Path(RESULTS), Path(".snakemake"), photos, outside)
 except MetannError as error:
     # A SystemExit, because Snakemake adds a place in this file to every other kind; the place is in the configuration.
     sys.exit(f"metann: error: config: {error}")

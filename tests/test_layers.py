@@ -37,7 +37,7 @@ FLOORS: list[dict[str, tuple[str, ...]]] = [
 GROUND = set(FLOORS[0])
 TORCH_FREE = ("inputs", "evaluation", "choice", "summary")
 # Slow to import, or perhaps not installed.
-LAZY = {"torch", "torchvision", "scipy", "matplotlib", "seaborn", "pandas", "sklearn", "pynvml"}
+LAZY = {"torch", "torchvision", "scipy", "matplotlib", "seaborn", "pandas", "sklearn", "pynvml", "timm"}
 
 
 def room_of(module: str) -> str:

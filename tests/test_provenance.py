@@ -1,5 +1,7 @@
 """The digest follows the code and nothing else."""
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,11 +18,12 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "metann" / "other.py").write_text("X = 1\n")
     (tmp_path / "metann" / "stage.py").write_text("def run():\n    from metann.part import f\n    return f()\n")
     monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # two writes of one size within one tick of the clock look alike
     return tmp_path / "metann"
 
 
 def digest() -> str:
-    for cached in (provenance._parsed, provenance.import_closure, provenance.code_digest):
+    for cached in (provenance._known, provenance.import_closure, provenance.code_digest):
         cached.cache_clear()
     return provenance.code_digest("metann.stage")
 
@@ -28,7 +31,7 @@ def digest() -> str:
 @pytest.fixture(autouse=True)
 def _fresh_caches():
     yield
-    for cached in (provenance._parsed, provenance.import_closure, provenance.code_digest):
+    for cached in (provenance._known, provenance.import_closure, provenance.code_digest):
         cached.cache_clear()
 
 
@@ -52,6 +55,29 @@ def test_what_changes_the_digest(package: Path, file: str, text: str, changes: b
     before = digest()
     (package / file).write_text(text)
     assert (digest() != before) == changes
+
+
+def test_what_was_found_is_kept_while_the_source_stays(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read_anew = digest()
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    assert digest() == read_anew
+    kept = sorted(path.name.split(".")[0] for path in package.rglob("*.digest.json"))
+    assert kept == ["__init__", "__init__", "inner", "stage"]
+    parsed: list[Path] = []
+    parse = provenance._parsed
+    monkeypatch.setattr(provenance, "_parsed", lambda path: parsed.append(path) or parse(path))
+    assert digest() == read_anew
+    assert parsed == []
+
+    stage, inner = package / "stage.py", package / "part" / "inner.py"
+    for broken in ("", "{}", "[[], 1]", "[1"):
+        next(package.glob("__pycache__/stage.*.digest.json")).write_text(broken)
+        assert digest() == read_anew
+    assert set(parsed) == {stage}
+    inner.write_text("def f():\n    return 2\n")  # as long as before
+    os.utime(inner, ns=(0, 0))  # and older
+    assert digest() != read_anew
+    assert parsed[-1] == inner
 
 
 def test_a_caption_on_a_page_counts_and_its_drawing_does_not(monkeypatch: pytest.MonkeyPatch) -> None:

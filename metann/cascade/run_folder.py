@@ -32,6 +32,7 @@ _KEPT = (
     "dataset",
     "digest",
     "seed",
+    "sources",
 )
 
 

@@ -22,7 +22,7 @@ from metann.config.network import NetworkSection
 from metann.config.section import Name, NonNegative, Section, read_section
 from metann.config.statistics import StatisticsSection
 from metann.config.training import TrainingSection
-from metann.errors import MetannError, unknown
+from metann.errors import MetannError
 
 # Where a key of an earlier version stands now.
 MOVED = {
@@ -76,14 +76,8 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _references(self) -> "Config":
-        named = [("mnn.switch", self.mnn.switch), *(("mnn.controls", name) for name in self.mnn.controls)] if self.mnn else []
-        for role, name in named:
-            if name not in self.networks:
-                raise unknown(f"network (in {role})", name, self.networks, "the section `networks`")
-        if self.mnn and self.networks[self.mnn.switch].imported:
-            raise MetannError(
-                f"mnn.switch {self.mnn.switch!r} is a table; experts start from its weights: name a network with an architecture"
-            )
+        if self.mnn:
+            self.mnn.check(self.networks)
         if self.cascade:
             self.cascade.network_names(list(self.networks))
         if len(set(self.seeds)) != len(self.seeds):

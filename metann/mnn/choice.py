@@ -88,7 +88,7 @@ def choose(results: pd.DataFrame, prefixes: Sequence[Prefix], statistics: Statis
             if pick is not None:
                 row = _describe(pick, val, test, statistics)
                 p = permutation_p(mine, statistics.permutations) if scope == "best_on_test" else np.nan
-                rows.append({"seed": seed, "scope": scope} | row | {"permutation_p": p, "baseline_macs": float(mine[0].macs(0))})
+                rows.append({"seed": seed, "scope": scope} | row | {"permutation_p": p, "baseline_macs": float(mine[0].macs(0, 0))})
     return pd.DataFrame(rows)
 
 
