@@ -5,6 +5,7 @@ A model is an object with `answer(images_NCHW) -> Answer`, `class_names`, `heade
 """
 
 import inspect
+import json
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -93,6 +94,23 @@ def load(path: Path | str, *, family: str | None = None, **choice: Any) -> Model
     if family == "network" and path.is_dir() and "network" not in choice:
         raise MetannError(f"which network of {path}? Give `network`; known: {one_of(_networks(path))}")
     return model.load(path, **choice)
+
+
+def load_setting(run: Path | str, family: str, seed: int, described: str) -> Model:
+    """Load a row of results.parquet; on the CPU.
+
+    Args:
+        run: folder of the run.
+        family, seed: of the row; a negative seed is none.
+        described: its `load`, JSON.
+
+    Raises:
+        MetannError: nothing can be loaded of this row, or as in `load`.
+    """
+    if not described:
+        raise MetannError(f"{run} holds no model of this setting of {family}, which is a table or a bound; choose another")
+    choice = json.loads(described)
+    return load(run, family=choice.pop("family", family), seed=None if seed < 0 else seed, **choice)
 
 
 def _networks(run: Path) -> set[str]:

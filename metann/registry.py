@@ -59,6 +59,7 @@ def family_of(name: str) -> str | None:
     return next((family for family in FAMILIES if name.startswith(f"{family}_")), None)
 
 
+@cache
 def literal(file: str, name: str) -> Any:
     """The literal value assigned to `name` at the top level of a file of the package (`figures/mnn_heatmap.py`), or None."""
     for node in _tree(PACKAGE / file).body:
@@ -155,6 +156,17 @@ def architecture_settings(architecture: str) -> dict[str, str]:
     if architecture.startswith(TIMM):
         return {ANYTHING: ""}
     return keyword_settings(f"networks/{architectures()[architecture]}.py", "build")
+
+
+def architecture_blocks(architecture: str, settings: Mapping[str, Any]) -> int | None:
+    """How many blocks a network has (the literal `BLOCKS` of its family: a number, or the setting that says it); None: it names none."""
+    path = f"networks/{architectures()[architecture]}.py"
+    number = literal(path, "BLOCKS")
+    if not isinstance(number, str):
+        return number
+    defaults = _function(PACKAGE / path, "build").args
+    spelled = {a.arg: ast.literal_eval(value) for a, value in zip(defaults.kwonlyargs, defaults.kw_defaults, strict=True) if value}
+    return (spelled | dict(settings))[number]
 
 
 @cache

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT, snakemake
+from copied_results import adopted
 from PIL import Image
 
 from metann.files import read_json
@@ -123,6 +124,7 @@ def test_trained_networks_are_really_run(digits: Path) -> None:
     text = (run / "cascade.md").read_text()
     assert "mean of 2 seeds" in text
     assert "The chosen cascade, run" in text
+    assert len(adopted(digits / "tiny.yaml", run)) > 10
 
 
 def test_what_runs_again(digits: Path) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT, snakemake
+from copied_results import adopted
 
 from metann.tables.probabilities import read_probabilities
 
@@ -107,6 +108,7 @@ def test_everything_is_there(project: Path) -> None:
     assert len(list((run / "figures").glob("*.png"))) == len(list((run / "figures").glob("*.svg"))) == FIGURES
     assert not list(run.rglob("checkpoint.pt"))
     assert not list(run.rglob(".*tmp*"))
+    assert len(adopted(project / "presets/digits.yaml", run)) > 40
 
 
 def test_nothing_runs_twice(project: Path) -> None:

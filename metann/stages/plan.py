@@ -85,7 +85,8 @@ def plan(
     rules = {job.rule for job in jobs_of_run}
     group, k = 1, 0
     if planned.mnn is not None:
-        group, k = planned.mnn.classes_per_job, classes if classes is not None else class_count(planned.data)
+        k = classes if classes is not None else class_count(planned.data)
+        group = planned.mnn.classes_in_a_job(k)
     if network_seconds is not None and expert_seconds is not None:
         times, missing = Times(dict.fromkeys(planned.networks, network_seconds), expert=expert_seconds), []
     else:

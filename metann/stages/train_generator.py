@@ -129,22 +129,21 @@ def train_generator(
     )
     made = identity | {"generator_digest": module.digest(), "code": code, "versions": versions()}
     write_frame(output / "tasks.parquet", task_columns(built, sets, info.class_names), "hypernetwork_tasks", made)
-    header = (
-        made
-        | {
-            "kind": "generator",
-            "generator_kind": generator.kind,
-            "architecture": f"hypernetwork {classifier.name}",
-            "num_classes": len(info.class_names),
-            "channels": info.channels,
-            "image_size": info.image_size,
-            "mean": list(pixels.mean),
-            "std": list(pixels.std),
-            "tasks": [i for i, name_of_set in enumerate(sets) if name_of_set == "train"],
-            "training": training.model_dump(mode="json"),
-        }
-        | own_sources([classifier.name])
-    )
+    header = made | {
+        "kind": "generator",
+        "asked": experiment.model_dump(mode="json"),
+        "pixels": classifier.pixels,
+        "generator_kind": generator.kind,
+        "architecture": f"hypernetwork {classifier.name}",
+        "num_classes": len(info.class_names),
+        "channels": info.channels,
+        "image_size": info.image_size,
+        "mean": list(pixels.mean),
+        "std": list(pixels.std),
+        "tasks": [i for i, name_of_set in enumerate(sets) if name_of_set == "train"],
+        "training": training.model_dump(mode="json"),
+    }
+    header |= own_sources([classifier.name])
     if info.bits:
         header["bits"] = info.bits  # of 16-bit files: what is learned from later is scaled alike
     save_weights(output / "weights.safetensors", trainer.best_weights(), header)

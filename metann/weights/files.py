@@ -22,6 +22,7 @@ from metann.errors import MetannError, exhausted, failed_system
 from metann.files import atomic
 from metann.headers import check_types, parse_header
 from metann.networks._build import build
+from metann.networks._split import tail_of
 from metann.registry import own_network
 
 REQUIRED = ("architecture", "num_classes", "channels", "image_size")
@@ -46,9 +47,10 @@ class _Unfilled(TorchFunctionMode):
 
 
 def build_unfilled(header: Mapping[str, Any]) -> nn.Module:
-    """The network that `header` describes, before `fill` gives it weights."""
+    """The network that `header` describes, or its tail where it says so, before `fill` gives it weights."""
     with _Unfilled():
-        return build(*(header[key] for key in REQUIRED), **header.get("settings", {}))
+        whole = build(*(header[key] for key in REQUIRED), **header.get("settings", {}))
+    return tail_of(whole, header["architecture"], header["tail"]) if header.get("tail") else whole
 
 
 def _plain(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -114,6 +116,7 @@ class Header(BaseModel):
     std: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = None
     network: str | None = None
     seed: int | None = None
+    tail: Annotated[int, Field(ge=1, le=1000)] | None = None
     digest: str | None = None
     bits: Annotated[int, Field(ge=1, le=16)] | None = None
     assumed: list[str] = []
