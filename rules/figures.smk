@@ -57,7 +57,7 @@ rule collect_run:
         statistics=flags("statistics", run.statistics),
         code=stage_code("collect_run"),
     message:
-        "Put the families of {RESULTS} side by side"
+        f"Put the families of {RESULTS} side by side"
     shell:
         "metann collect-run --run={params.run:q} {params.families} --networks {input.networks:q} {params.statistics:q} > {log:q} 2>&1"
 

@@ -292,7 +292,7 @@ rule collect_mnn:
         output=lambda wildcards, output: folder(output.summary),
         code=stage_code("collect_mnn", captions=run.mnn.figures),
     message:
-        "Collect the results of the meta neural network of {RESULTS}"
+        f"Collect the results of the meta neural network of {RESULTS}"
     shell:
         "metann collect-mnn --evaluations {params.evaluations:q} --expert-sets {params.experts:q}"
         " {params.controls:q} {params.opinions:q} {params.longer:q} {params.statistics:q} {params.figures:q} --output={params.output:q} > {log:q} 2>&1"

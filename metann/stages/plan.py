@@ -71,7 +71,7 @@ def plan(
     from metann.plan.measured import measured_times
     from metann.plan.scheduling import schedule, useful_devices
     from metann.plan.text import check_arguments, clock, table
-    from metann.workflow.provenance import ROOT
+    from metann.workflow.project import project_folder
 
     check_arguments(interruptions, price, checkpoint_seconds, restart_seconds, repeats, devices_per_job, devices)
     if figure is not None and figure.suffix not in (".png", ".svg"):
@@ -81,7 +81,7 @@ def plan(
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise MetannError(f"cannot read the configuration {config}: {' '.join(str(error).split())}; give one with --config") from None
     planned = read_section(Config, values)
-    jobs_of_run = read_dag(dag(config, ROOT / "Snakefile", classes))
+    jobs_of_run = read_dag(dag(config, project_folder() / "Snakefile", classes))
     rules = {job.rule for job in jobs_of_run}
     group, k = 1, 0
     if planned.mnn is not None:
