@@ -29,9 +29,14 @@ for family in run.families:
 rule all:
     default_target: True
     input:
-        rules.collect_run.output,
+        rules.write_page.output,
         [getattr(rules, family).input for family in run.families],
         expand(rules.draw_figure.output, figure=run.figures),
+
+
+onsuccess:
+    if Path(rules.write_page.output[0]).exists():
+        at_the_end(f"Look at {rules.write_page.output[0]}")
 
 
 onstart:

@@ -14,6 +14,7 @@ from metann.workflow.outside import digests_of, files_of
 from metann.workflow.provenance import stage_code
 from metann.workflow.records import check_records
 from metann.workflow.rules import (
+    at_the_end,
     check_folder,
     folder,
     gpus,
@@ -82,12 +83,19 @@ except MetannError as error:
     # A SystemExit, because Snakemake adds a place in this file to every other kind; the place is in the configuration.
     sys.exit(f"metann: error: config: {error}")
 
+# As the page shows it.
+COMMAND = " ".join(
+    [
+        "snakemake --cores all",
+        *(f"--configfile {file}" for file in workflow.overwrite_configfiles),
+    ]
+)
 NETWORK = f"{RESULTS}/{layout.NETWORK}"
 
 
 def table(name):
     """A table of the run."""
-    return f"{RESULTS}/{layout.TABLE.format(table=name)}"
+    return f"{RESULTS}/{layout.table_of(name)}"
 
 
 def network_code(stage, network):

@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from cascade_tables import NETWORKS, write_tables
-from matplotlib.image import imread
+from drawings import draws, repeats
 
 from metann import registry
 from metann.config.cascade import CascadeChoice, CascadeSearch
@@ -15,7 +14,6 @@ from metann.errors import MetannError
 from metann.files import write_json
 from metann.stages.choose_cascade import choose_cascade
 from metann.stages.collect_cascade import collect_cascade
-from metann.stages.draw_figure import draw_figure
 from metann.stages.replay_memory import replay_memory
 from metann.stages.search_cascade import search_cascade
 from metann.tables.frames import read_frame
@@ -135,21 +133,12 @@ def test_summary_answers_the_questions(name: str, run: Callable[[str], Path]) ->
 @pytest.mark.parametrize("name", RUNS)
 @pytest.mark.parametrize("figure", FIGURES)
 def test_every_figure_draws(figure: str, name: str, run: Callable[[str], Path], tmp_path: Path) -> None:
-    draw_figure(figure, run=run(name), png=tmp_path / "a.png")
-    pixels = imread(tmp_path / "a.png")[..., :3]
-    assert pixels.shape[0] > 200
-    assert 600 < pixels.shape[1] < 4000
-    assert pixels.std() > 0.02
-    edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    assert (edge == 1).all()  # nothing runs over the edge of the paper
+    draws(figure, run(name), tmp_path)
 
 
 @pytest.mark.parametrize("figure", FIGURES)
 def test_same_tables_give_the_same_bytes(figure: str, run: Callable[[str], Path], tmp_path: Path) -> None:
-    for copy in "ab":
-        draw_figure(figure, run=run("one seed"), png=tmp_path / f"{copy}.png", svg=tmp_path / f"{copy}.svg")
-    for suffix in ("png", "svg"):
-        assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
+    repeats(figure, run("one seed"), tmp_path)
 
 
 def test_the_memory_of_all_seeds_is_collected(run: Callable[[str], Path]) -> None:

@@ -3,16 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from matplotlib.image import imread
+from drawings import draws, repeats
 from mixture_synthetic import CONTROLS, SETTINGS, make_gate, make_run, write_control, write_run
 
 from metann import registry
 from metann.errors import MetannError
 from metann.mixture.controls import CONTROLS as ROLES
 from metann.stages.collect_mixture import collect_mixture
-from metann.stages.draw_figure import draw_figure
 from metann.stages.evaluate_mixture import evaluate_mixture
 from metann.tables.frames import read_frame
 
@@ -176,18 +174,9 @@ def test_bad_input_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["three seeds", "one setting, no controls", "many"])
 @pytest.mark.parametrize("figure", FIGURES)
 def test_every_figure_draws(figure: str, name: str, run: Callable[[str], Path], tmp_path: Path) -> None:
-    draw_figure(figure, run=run(name), png=tmp_path / "a.png")
-    pixels = imread(tmp_path / "a.png")[..., :3]
-    assert pixels.shape[0] > 200
-    assert 600 < pixels.shape[1] < 4000
-    assert pixels.std() > 0.02
-    edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    assert (edge == 1).all()  # nothing runs over the edge of the paper
+    draws(figure, run(name), tmp_path)
 
 
 @pytest.mark.parametrize("figure", FIGURES)
 def test_figures_are_the_same_bytes_again(figure: str, run: Callable[[str], Path], tmp_path: Path) -> None:
-    for copy in "ab":
-        draw_figure(figure, run=run("one seed"), png=tmp_path / f"{copy}.png", svg=tmp_path / f"{copy}.svg")
-    for suffix in ("png", "svg"):
-        assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
+    repeats(figure, run("one seed"), tmp_path)

@@ -71,6 +71,10 @@ def test_dense_vmap_and_sparse_agree(text: str) -> None:
         torch.testing.assert_close(answers[way].log_answer_NK, answers["dense"].log_answer_NK, atol=1e-5, rtol=0)
         torch.testing.assert_close(answers[way].log_gate_NE.exp(), answers["dense"].log_gate_NE.exp(), atol=1e-6, rtol=0)
         assert torch.equal(answers[way].kept_NE, answers["dense"].kept_NE)
+    for way in ways:  # one image at a time, where sparse has a way of its own
+        for image in range(3):
+            alone = made[way](pixels[image : image + 1], labels[image : image + 1])
+            torch.testing.assert_close(alone.log_answer_NK, answers["dense"].log_answer_NK[image : image + 1], atol=1e-5, rtol=0)
 
 
 def test_dense_and_vmap_have_the_same_gradients_and_batch_statistics() -> None:

@@ -53,7 +53,7 @@ def summarise(tables: Mapping[str, pd.DataFrame], metadata: Mapping[str, Any], f
         measures_table(of_chosen["arms"], chosen),
         reliance_table(of_chosen, chosen, confidence) + interpolation_text(of_chosen["interpolation"]),
         layers_table(of_chosen["layers"], chosen),
-        classes_table(tables["multiclass"], tables["networks"]),
+        classes_table(tables["multiclass"], tables["networks"], confidence),
         generators_table(tables["generators"], tables["verdicts"]),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"

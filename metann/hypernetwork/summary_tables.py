@@ -8,6 +8,7 @@ import pandas as pd
 from metann.hypernetwork.choice import generator_order
 from metann.hypernetwork.verdicts import state
 from metann.report.text import count, macs, markdown_table, p_value, percent, points
+from metann.statistics.intervals import t_interval
 
 Places = Sequence[tuple[str, str]]
 
@@ -101,15 +102,16 @@ def measures_table(arms: pd.DataFrame, places: Places) -> str:
     return "## Other measures\n\nMeans over held-out tasks, draws and seeds.\n\n" + "\n\n".join(parts)
 
 
-def classes_table(multiclass: pd.DataFrame, networks: pd.DataFrame) -> str:
-    """The classifier for all classes beside plain networks."""
+def classes_table(multiclass: pd.DataFrame, networks: pd.DataFrame, confidence: float) -> str:
+    """The classifier for all classes beside plain networks; intervals over seeds, Wilson's of the images where there is one seed."""
     rows = []
     for frame, label in ((multiclass, "generated, `{}`"), (networks, "plain network `{}`")):
         test = frame[frame["split"] == "test"]
         names = test["experiment"] + "_" + test["generator"] if "generator" in test else test["network"]
         for name, group in test.groupby(names, sort=False):
             mean = group[["accuracy", "low", "high", "macs", "parameters"]].mean()
-            cells = [percent(mean.accuracy), f"{100 * mean.low:.2f} to {100 * mean.high:.2f}", macs(mean.macs), macs(mean.parameters)]
+            low, high = t_interval(group["accuracy"], confidence)[1:] if len(group) > 1 else (mean.low, mean.high)
+            cells = [percent(mean.accuracy), f"{100 * low:.2f} to {100 * high:.2f}", macs(mean.macs), macs(mean.parameters)]
             rows.append([label.format(name), *cells, str(group["seed"].nunique())])
     if multiclass.empty:
         return ""
@@ -117,7 +119,8 @@ def classes_table(multiclass: pd.DataFrame, networks: pd.DataFrame) -> str:
     classes = int(multiclass["classes"].max())
     note = (
         f"One task code for each of the {classes} classes (it against the rest), {classes} generated networks, the surest answers."
-        " MACs and parameters are those of all these networks; once they are written, the generator is not needed. Means over seeds."
+        " MACs and parameters are those of all these networks; once they are written, the generator is not needed."
+        f" Means over seeds; intervals ({100 * confidence:g} %): Student's t over seeds, Wilson's of the images where there is one seed."
     )
     return f"## A classifier for {classes} classes from the same generator\n\n{note}\n\n{markdown_table(header, rows)}"
 

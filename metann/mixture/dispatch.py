@@ -35,6 +35,8 @@ class Experts(nn.Module):
 
         In training an expert that has one image answers in eval mode: batch norm has no spread of one image.
         """
+        if len(kept_NE) == 1 and not self.training:
+            return self._of_one_image(pixels_NCHW, kept_NE)
         expert_M, image_M = kept_NE.T.nonzero(as_tuple=True)
         counts = kept_NE.sum(dim=0).tolist()
         found, order = [], []
@@ -50,6 +52,13 @@ class Experts(nn.Module):
         logits_MK = torch.cat(found)
         logits_NEK = logits_MK.new_zeros(*kept_NE.shape, logits_MK.shape[1])
         return logits_NEK.index_put((torch.cat(order), expert_M), logits_MK)
+
+    def _of_one_image(self, pixels_1CHW: Tensor, kept_1E: Tensor) -> Tensor:
+        """`some`, without the gathering, which would take as long as a small expert."""
+        kept_E = kept_1E[0].tolist()
+        found = [network(pixels_1CHW)[0].float() if kept else None for network, kept in zip(self.networks, kept_E, strict=True)]
+        nothing_1K = torch.zeros_like(next(logits for logits in found if logits is not None))
+        return torch.stack([nothing_1K if logits is None else logits for logits in found], dim=1)
 
     def states(self) -> list[State]:
         """The state of each expert's network."""

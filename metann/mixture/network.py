@@ -3,6 +3,7 @@
 Shapes: N images, E experts, K classes.
 """
 
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -127,13 +128,19 @@ class Mixture(nn.Module):
         pixels_NCHW: Tensor,
         generator: torch.Generator | None,
     ) -> Tensor:
-        name, numbers = read_call(text, "routing", functions("mixture/routing.py"))
+        name, numbers = _routing(text)
         more = {}
         if name == "sample":
             more["uniform_N"] = _of_images(pixels_NCHW) if generator is None else _drawn(len(pixels_NCHW), generator)
         if name == "em":
             more["log_likelihood_NE"] = label_column(logits_NEK.log_softmax(dim=2), labels_N)
         return getattr(routing, name)(log_p_NE, *numbers, **more)
+
+
+@cache
+def _routing(text: str) -> tuple[str, tuple[float, ...]]:
+    """Read once: at one image a batch, reading takes as long as a small expert."""
+    return read_call(text, "routing", functions("mixture/routing.py"))
 
 
 def _drawn(n: int, generator: torch.Generator) -> Tensor:

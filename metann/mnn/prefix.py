@@ -73,10 +73,16 @@ class Prefix:
         """(N,) bool, whether each image is classified rightly."""
         return correct_at(self.correct_NJ, self.lengths(function))
 
-    def macs(self, mean_experts: Any) -> Any:
-        """Multiply-accumulates per image: the switch, and `mean_experts` experts; NaN where the networks' are unknown."""
+    def macs(self, mean_experts: Any, asked: Any) -> Any:
+        """Multiply-accumulates per image; NaN where the networks' are unknown.
+
+        Args:
+            mean_experts: experts per image.
+            asked: share of images about which any is asked: a trunk that is not the switch's runs once for each of them.
+        """
         parts = [np.nan if self.metadata.get(key) is None else float(self.metadata[key]) for key in ("switch_macs", "expert_macs")]
-        return parts[0] + parts[1] * np.asarray(mean_experts, np.float64)
+        trunk = float(self.metadata.get("trunk_macs") or 0.0)
+        return parts[0] + parts[1] * np.asarray(mean_experts, np.float64) + trunk * np.asarray(asked, np.float64)
 
     def columns(self) -> dict[str, Any]:
         """The table of images: sample_id, split, label, switch_prediction, p_0 .., correct_0 .. correct_K."""
@@ -125,6 +131,7 @@ def cells(prefix: Prefix, functions: Sequence[SwitchFunction]) -> Iterator[tuple
 
 def _columns(prefix: Prefix, function: SwitchFunction, counts: Sequence[PrefixCounts]) -> dict[str, Any]:
     fixed, broken, mean_experts = (np.array([getattr(c, name) for c in counts]) for name in ("fixed", "broken", "mean_experts"))
+    asked = np.array([np.count_nonzero(lengths_N[mask]) / (mask.sum() or np.nan) for mask in rows])
     threshold = function.parameters[0] if function.name == "threshold" else np.nan
     return {
         "seed": np.full(len(counts), prefix.metadata["seed"]),
@@ -141,19 +148,23 @@ def _columns(prefix: Prefix, function: SwitchFunction, counts: Sequence[PrefixCo
         "broken": broken,
         "mcnemar_p": mcnemar_p(fixed, broken),
         "mean_experts": mean_experts,
-        "mean_macs": prefix.macs(mean_experts),
+        "mean_macs": prefix.macs(mean_experts, asked),
     }
 
 
 def curve(prefix: Prefix, thresholds_G: Sequence[float] | np.ndarray = GRID) -> dict[str, Any]:
-    """The exact accuracy at every threshold of a grid, per split: split, threshold, n, correct, accuracy, fixed, broken, mean_experts."""
+    """The exact accuracy at every threshold of a grid, per split: split, threshold, n, correct, accuracy, fixed, broken, mean_experts,
+    and asked, the share of images about which an expert is asked."""
     thresholds_G = np.asarray(thresholds_G, np.float64)
     parts = []
     for split in prefix.splits:
         part = prefix.select(split)
         counts = evaluate_thresholds(part.switch_NK, part.correct_NJ, thresholds_G)
         numbers = {name: np.broadcast_to(getattr(counts, name), thresholds_G.shape) for name in _COUNTS}
-        parts.append({"split": np.full(len(thresholds_G), split), "threshold": thresholds_G} | numbers)
+        # #{top >= t} of N tops, counted from the sorted ones
+        top_N = np.sort(part.switch_NK.max(axis=1, initial=0.0).astype(np.float64))
+        asked = (len(part) - np.searchsorted(top_N, thresholds_G, side="left")) / (len(part) or np.nan)
+        parts.append({"split": np.full(len(thresholds_G), split), "threshold": thresholds_G} | numbers | {"asked": asked})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

@@ -17,10 +17,13 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from metann.digests import source_digest
 from metann.errors import MetannError, exhausted, failed_system
 from metann.files import atomic
 from metann.headers import check_types, parse_header
 from metann.networks._build import build
+from metann.networks._split import tail_of
+from metann.registry import own_network
 
 REQUIRED = ("architecture", "num_classes", "channels", "image_size")
 WRAPPERS = ("module.", "_orig_mod.")  # of data parallelism and of torch.compile
@@ -44,9 +47,10 @@ class _Unfilled(TorchFunctionMode):
 
 
 def build_unfilled(header: Mapping[str, Any]) -> nn.Module:
-    """The network that `header` describes, before `fill` gives it weights."""
+    """The network that `header` describes, or its tail where it says so, before `fill` gives it weights."""
     with _Unfilled():
-        return build(*(header[key] for key in REQUIRED), **header.get("settings", {}))
+        whole = build(*(header[key] for key in REQUIRED), **header.get("settings", {}))
+    return tail_of(whole, header["architecture"], header["tail"]) if header.get("tail") else whole
 
 
 def _plain(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -112,9 +116,11 @@ class Header(BaseModel):
     std: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = None
     network: str | None = None
     seed: int | None = None
+    tail: Annotated[int, Field(ge=1, le=1000)] | None = None
     digest: str | None = None
     bits: Annotated[int, Field(ge=1, le=16)] | None = None
     assumed: list[str] = []
+    sources: dict[str, str] = {}
 
     @model_validator(mode="after")
     def _of_one_shape(self) -> "Header":
@@ -147,7 +153,22 @@ def _header(file: Any, path: Path, required: Sequence[str] = REQUIRED) -> dict[s
     if missing := [key for key in required if header.get(key) is None]:
         raise MetannError(f"the header of {path} lacks {', '.join(missing)}; make the file again")
     check_types(Header, header, path, "make the file again")
+    for architecture, digest in header.get("sources", {}).items():
+        check_source(architecture, digest, path)
     return header
+
+
+def check_source(architecture: str, digest: str, path: Path) -> None:
+    """Refuse weights of a user's own network whose code is not what they were made with.
+
+    Raises:
+        MetannError: its file is gone, or another.
+    """
+    source, _ = own_network(architecture) or (Path(architecture), "")
+    if not source.is_file():
+        raise MetannError(f"{path} is of {architecture}, and there is no {source} in {Path.cwd()}; work in the folder that has it")
+    if source_digest(source) != digest:
+        raise MetannError(f"{path} was made with another {source}; bring that back, or make the weights again")
 
 
 def _check_content(header: dict[str, Any], state: Mapping[str, Tensor], path: Path) -> None:
