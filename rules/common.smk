@@ -12,7 +12,6 @@ from metann.errors import MetannError
 from metann.workflow.configuration import check_configuration
 from metann.workflow.outside import digests_of, files_of
 from metann.workflow.provenance import stage_code
-from metann.workflow.records import check_records
 from metann.workflow.rules import (
     at_the_end,
     check_folder,
@@ -78,6 +77,8 @@ try:
         outside = {
             name: digests_of(network, digests) for name, network in run.networks.items()
         }
+        from metann.workflow.records import check_records  # pyarrow: 0.1 s, which no job has to pay
+
         check_records(run, Path(RESULTS), Path(".snakemake"), photos, outside)
 except MetannError as error:
     # A SystemExit, because Snakemake adds a place in this file to every other kind; the place is in the configuration.

@@ -45,7 +45,7 @@ def test_all_cells_at_once_are_the_cells_one_by_one(rng):
     """Bit for bit, float32 probabilities on the thresholds included."""
     split_N = np.where(np.arange(90) % 3, "test", "val")
     switch_NK = rng.choice(np.float32([0.1, 0.2, 0.25, 0.3]), (90, 4))
-    metadata = {"seed": 0, "dataset_threshold": 0.1, "class_names": list("abcd"), "switch_macs": 10, "expert_macs": 3}
+    metadata = {"seed": 0, "dataset_threshold": 0.1, "class_names": list("abcd"), "switch_macs": 10, "expert_macs": 3, "trunk_macs": 7}
     prefix = Prefix(np.arange(90), split_N, rng.integers(0, 4, 90), switch_NK, rng.random((90, 5)) < 0.6, metadata)
     functions = functions_in([0.0, 0.1, 0.2, 0.25, 0.3, 1.0], ["top_k(2)", "none", "all"])
     together = list(cells(prefix, functions))

@@ -34,13 +34,10 @@ from metann.mnn import checks
 
 RULES = ("product", "product_calibrated", "replace")
 ZERO_LOG = -1e4
-<<<<<<< HEAD
 _BLOCK = 2_000_000  # numbers of a block: 16 MB in float64
-=======
 Weights = tuple[float, float]
 """a of the switch and b of the experts, both 1 but for `product_calibrated`."""
 EQUAL: Weights = (1.0, 1.0)
->>>>>>> main
 
 
 def combine(
@@ -151,13 +148,12 @@ def prefix_predictions(
     Raises:
         MetannError: as in `combine`.
     """
-<<<<<<< HEAD
     switch_NK, expert_NK = _checked(switch_NK, expert_NK)
     n, classes = switch_NK.shape
-    prediction_NJ = np.empty((n, classes + 1), np.int16 if classes < 2**15 else np.int64)
+    prediction_NJ = np.empty((n, classes + 1), np.int64)
     for rows in in_blocks(n, classes):
-        prediction_NJ[rows] = _block_predictions(switch_NK[rows], expert_NK[rows], rule, prior_K)
-    return prediction_NJ.astype(np.int64)
+        prediction_NJ[rows] = _block_predictions(switch_NK[rows], expert_NK[rows], rule, prior_K, weights)
+    return prediction_NJ
 
 
 def in_blocks(n: int, classes: int) -> Iterator[slice]:
@@ -166,12 +162,9 @@ def in_blocks(n: int, classes: int) -> Iterator[slice]:
     yield from (slice(start, start + step) for start in range(0, n, step))
 
 
-def _block_predictions(switch_NK: np.ndarray, expert_NK: np.ndarray, rule: str, prior_K: Any) -> np.ndarray:
+def _block_predictions(switch_NK: np.ndarray, expert_NK: np.ndarray, rule: str, prior_K: Any, weights: Weights) -> np.ndarray:
     """`prefix_predictions` of a few checked rows."""
-    without_NK, with_NK = _scores(switch_NK, expert_NK, rule, prior_K)
-=======
     without_NK, with_NK = _scores(switch_NK, expert_NK, rule, prior_K, weights)
->>>>>>> main
     n, classes = with_NK.shape
     order_NK = prefix_order(switch_NK)
     without_NK = np.take_along_axis(without_NK, order_NK, axis=1)
@@ -205,17 +198,12 @@ def prefix_correct(
     Raises:
         MetannError: as in `combine`, or labels of another length or range.
     """
-<<<<<<< HEAD
     switch_NK, expert_NK = _checked(switch_NK, expert_NK)
     labels_N = checks.class_labels(labels_N, switch_NK.shape)
     correct_NJ = np.empty((len(switch_NK), switch_NK.shape[1] + 1), bool)
     for rows in in_blocks(*switch_NK.shape):
-        correct_NJ[rows] = _block_predictions(switch_NK[rows], expert_NK[rows], rule, prior_K) == labels_N[rows, None]
+        correct_NJ[rows] = _block_predictions(switch_NK[rows], expert_NK[rows], rule, prior_K, weights) == labels_N[rows, None]
     return correct_NJ
-=======
-    prediction_NJ = prefix_predictions(switch_NK, expert_NK, rule=rule, prior_K=prior_K, weights=weights)
-    return prediction_NJ == checks.class_labels(labels_N, (len(prediction_NJ), prediction_NJ.shape[1] - 1))[:, None]
->>>>>>> main
 
 
 def _better(score_N: np.ndarray, class_N: np.ndarray, other_N: np.ndarray, other_class_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -108,7 +108,8 @@ def cell(prefix: Prefix, function: SwitchFunction) -> dict[str, Any]:
     """What one switch function does: columns of results.parquet, one row per split."""
     lengths_N = prefix.lengths(function)
     rows = [prefix.split == split for split in prefix.splits]
-    return _columns(prefix, function, [evaluate_lengths(prefix.correct_NJ[mask], lengths_N[mask]) for mask in rows])
+    asked = [np.count_nonzero(lengths_N[mask]) for mask in rows]
+    return _columns(prefix, function, [evaluate_lengths(prefix.correct_NJ[mask], lengths_N[mask]) for mask in rows], asked)
 
 
 def cells(prefix: Prefix, functions: Sequence[SwitchFunction]) -> Iterator[tuple[SwitchFunction, dict[str, Any]]]:
@@ -117,6 +118,8 @@ def cells(prefix: Prefix, functions: Sequence[SwitchFunction]) -> Iterator[tuple
     thresholds_T = [function.parameters[0] for function in of_threshold]
     parts = [prefix.select(split) for split in prefix.splits] if thresholds_T else []
     grids = [evaluate_thresholds(part.switch_NK, part.correct_NJ, thresholds_T) for part in parts]
+    tops = [np.sort(part.switch_NK.max(axis=1).astype(np.float64)) for part in parts]
+    asked_T = [len(top) - np.searchsorted(top, thresholds_T, side="left") for top in tops]
     for function in functions:
         if function not in of_threshold:
             yield function, cell(prefix, function)
@@ -126,12 +129,13 @@ def cells(prefix: Prefix, functions: Sequence[SwitchFunction]) -> Iterator[tuple
             PrefixCounts(g.n, int(g.correct[i]), g.baseline_correct, int(g.fixed[i]), int(g.broken[i]), float(g.mean_experts[i]))
             for g in grids
         ]
-        yield function, _columns(prefix, function, counts)
+        yield function, _columns(prefix, function, counts, [int(asked[i]) for asked in asked_T])
 
 
-def _columns(prefix: Prefix, function: SwitchFunction, counts: Sequence[PrefixCounts]) -> dict[str, Any]:
+def _columns(prefix: Prefix, function: SwitchFunction, counts: Sequence[PrefixCounts], asked: Sequence[int]) -> dict[str, Any]:
+    """The columns of `cell`; `asked` images of each split ask at least one expert."""
     fixed, broken, mean_experts = (np.array([getattr(c, name) for c in counts]) for name in ("fixed", "broken", "mean_experts"))
-    asked = np.array([np.count_nonzero(lengths_N[mask]) / (mask.sum() or np.nan) for mask in rows])
+    share_asked = np.array([number / (count.n or np.nan) for number, count in zip(asked, counts, strict=True)])
     threshold = function.parameters[0] if function.name == "threshold" else np.nan
     return {
         "seed": np.full(len(counts), prefix.metadata["seed"]),
@@ -148,7 +152,7 @@ def _columns(prefix: Prefix, function: SwitchFunction, counts: Sequence[PrefixCo
         "broken": broken,
         "mcnemar_p": mcnemar_p(fixed, broken),
         "mean_experts": mean_experts,
-        "mean_macs": prefix.macs(mean_experts, asked),
+        "mean_macs": prefix.macs(mean_experts, share_asked),
     }
 
 
