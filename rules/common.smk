@@ -77,9 +77,8 @@ try:
         outside = {
             name: digests_of(network, digests) for name, network in run.networks.items()
         }
-        from metann.workflow.records import (
-            check_records,
-        )  # pyarrow: 0.1 s, which no job has to pay
+        # Here, for it takes 0.1 s (pyarrow) that no job has to pay.
+        from metann.workflow.records import check_records
 
         check_records(run, Path(RESULTS), Path(".snakemake"), photos, outside)
 except MetannError as error:
