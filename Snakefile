@@ -1,9 +1,12 @@
 from snakemake.utils import min_version
 
+from metann.workflow.configuration import refuse_unreadable
+
 min_version("9.18")
 
 # A preset is a whole run, not a change to another one: config.yaml counts only when no --configfile is given.
 if not workflow.overwrite_configfiles:
+    refuse_unreadable([f"{workflow.basedir}/config.yaml"])
 
     configfile: f"{workflow.basedir}/config.yaml"
 
@@ -26,9 +29,14 @@ for family in run.families:
 rule all:
     default_target: True
     input:
-        rules.collect_run.output,
+        rules.write_page.output,
         [getattr(rules, family).input for family in run.families],
         expand(rules.draw_figure.output, figure=run.figures),
+
+
+onsuccess:
+    if Path(rules.write_page.output[0]).exists():
+        at_the_end(f"Look at {rules.write_page.output[0]}")
 
 
 onstart:

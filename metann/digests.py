@@ -3,6 +3,7 @@
 The time of the last change of a file's record (ctime) is among them: nobody sets it back, so an older file copied over counts too.
 """
 
+import ast
 import contextlib
 import hashlib
 import json
@@ -11,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from metann.errors import MetannError
+from metann.registry import own_network
 
 
 def combined(parts: Iterable[str]) -> str:
@@ -20,6 +22,43 @@ def combined(parts: Iterable[str]) -> str:
         encoded = part.encode("utf-8", "surrogateescape")
         digest.update(len(encoded).to_bytes(8, "little") + encoded)
     return digest.hexdigest()
+
+
+def code_without_words(text: str) -> ast.Module:
+    """The syntax tree of a module without its docstrings; a tree has no comments and no layout."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node, clean=False):
+            node.body = node.body[1:]
+    return tree
+
+
+def source_digest(path: Path) -> str:
+    """16 hex digits over the code of a Python file and of the files of its folder that it imports, and so on.
+
+    Raises:
+        MetannError: one of them cannot be read, or is no Python.
+    """
+    todo, parts = [path], {}
+    while todo:
+        file = todo.pop()
+        if file.name in parts:
+            continue
+        try:
+            tree = code_without_words(file.read_text(encoding="utf-8"))
+        except (OSError, SyntaxError, ValueError) as error:
+            raise MetannError(f"cannot read {file} as Python: {str(error).lower()}; check the path, or mend the file") from None
+        parts[file.name] = ast.dump(tree)
+        names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        names |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
+        todo += [beside for name in sorted(names) if (beside := file.with_name(f"{name.split('.')[0]}.py")).is_file()]
+    return combined(part for name in sorted(parts) for part in (name, parts[name]))
+
+
+def own_sources(architectures: Iterable[str]) -> dict[str, dict[str, str]]:
+    """{"sources": {architecture: digest of its code}} of a user's own networks, for headers; {} where there are none."""
+    own = {name: source_digest(found[0]) for name in sorted(set(architectures)) if (found := own_network(name))}
+    return {"sources": own} if own else {}
 
 
 class FileDigests:

@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class MetannError(ValueError):
@@ -17,6 +18,11 @@ def one_of(names: Iterable[object]) -> str:
     numbers = all(isinstance(name, int | float) for name in names)
     known = [str(name) for name in (sorted(names) if numbers else sorted(names, key=str))]
     return ", ".join(known[:40]) + (f", ... ({len(known)} in all)" if len(known) > 40 else "")
+
+
+def nearest(given: str, known: Iterable[str]) -> str:
+    """The three known names that are most like a given one, comma separated; '' where none is like it."""
+    return ", ".join(get_close_matches(given, sorted(known), n=3, cutoff=0.5))
 
 
 def unknown(kind: str, given: object, known: Iterable[object], where: str = "") -> MetannError:

@@ -16,6 +16,7 @@ FOLD = f"{NETWORK}/fold_{{fold}}"
 EXPERTS = "mnn/seed_{seed}/dataset_threshold_{dataset_threshold}"
 EXPERT = f"{EXPERTS}/class_{{c}}"
 EVALUATION = f"{EXPERTS}/evaluation"
+GENERIC = "mnn/seed_{seed}/generic"
 CASCADE = "cascade/seed_{seed}"
 MIXTURE = "mixture/seed_{seed}/{setting}"
 GENERATOR = "hypernetwork/seed_{seed}/{experiment}_{generator}"
@@ -23,8 +24,16 @@ ADAPTED = f"{GENERATOR}/adapt/{{arm}}_{{shots}}"
 TABLE = "tables/{table}.parquet"
 FIGURE = "figures/{figure}"
 PAGE = "{family}.md"
+RUN_FRONTIER = "run_frontier"
+RUN_LATENCY = "run_latency"
 RESULTS = "results.parquet"
 SUMMARY = "summary.md"
+INDEX = "index.html"
+
+
+def table_of(name: str) -> str:
+    """Where a table lies that a figure names: `results` over families, or one of tables/."""
+    return RESULTS if name == "results" else TABLE.format(table=name)
 
 
 def place(run: Path | str, pattern: str, **fields: object) -> Path:
@@ -58,6 +67,13 @@ def found(run: Path, pattern: str, **known: object) -> Iterator[tuple[Path, dict
     for path in sorted(run.glob(filled.as_posix())):
         if (texts := fields(path.relative_to(run), pattern)) is not None:
             yield path, texts
+
+
+def rule_of(benchmark: Path) -> str:
+    """The rule that a benchmark file of a run is of, its path relative to the run's folder: such files lie beside what they measure."""
+    if fields(benchmark.with_suffix(""), ADAPTED) is not None:
+        return "adapt_tasks"
+    return re.sub(r"_\d+$", "", benchmark.stem)
 
 
 @cache

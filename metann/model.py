@@ -5,6 +5,7 @@ A model is an object with `answer(images_NCHW) -> Answer`, `class_names`, `heade
 """
 
 import inspect
+import json
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 from metann import layout
 from metann.compute.answer import Answer
 from metann.errors import MetannError, one_of, unknown
+from metann.tables.frames import read_arrow
 from metann.weights.files import read_header
 from metann.weights.single import WEIGHTS
 
@@ -70,7 +72,7 @@ def load(path: Path | str, *, family: str | None = None, **choice: Any) -> Model
         path: folder of a run, such as results/demo; a file of `metann pack`; or the weights.safetensors of one network.
         family: of a run with several: mnn, cascade, mixture, or network for one network of the run, which `network` names.
         choice: what the family lets one choose (None: its own choice): `seed` of a run; `network`, the name of a single one;
-            `dataset_threshold` and `switch_function` of a meta neural network; `setting` of a mixture.
+            `dataset_threshold` and `switch_function` of a meta neural network; `setting`, as results.parquet names it, of any family.
 
     Returns:
         An object with `answer(images)`, `class_names`, `header`, `to(device)` and `save(path)`.
@@ -87,12 +89,46 @@ def load(path: Path | str, *, family: str | None = None, **choice: Any) -> Model
         raise unknown("family", family, KINDS)
     kind = KINDS[family]
     model = getattr(import_module(kind.module), kind.name)
+    if "setting" in choice and path.is_dir() and family in FAMILIES and "setting" not in inspect.signature(model.load).parameters:
+        return load_setting(path, *_row(path, family, choice.pop("setting"), **choice))
     known = [name for name in inspect.signature(model.load).parameters if name != "path"]
     if strange := [name for name in choice if name not in known]:
         raise MetannError(f"{strange[0]} cannot be chosen for {path}, a {family}; known: {one_of(known)}")
     if family == "network" and path.is_dir() and "network" not in choice:
         raise MetannError(f"which network of {path}? Give `network`; known: {one_of(_networks(path))}")
     return model.load(path, **choice)
+
+
+def load_setting(run: Path | str, family: str, seed: int, described: str) -> Model:
+    """Load a row of results.parquet; on the CPU.
+
+    Args:
+        run: folder of the run.
+        family, seed: of the row; a negative seed is none.
+        described: its `load`, JSON.
+
+    Raises:
+        MetannError: nothing can be loaded of this row, or as in `load`.
+    """
+    if not described:
+        raise MetannError(f"{run} holds no model of this setting of {family}, which is a table or a bound; choose another")
+    choice = json.loads(described)
+    return load(run, family=choice.pop("family", family), seed=None if seed < 0 else seed, **choice)
+
+
+def _row(run: Path, family: str, setting: str, seed: int | None = None, **other: Any) -> tuple[str, int, str]:
+    """Family, seed and `load` of the setting of a run's results, of its first seed where none is given."""
+    if other:
+        raise MetannError(f"{next(iter(other))} cannot be chosen beside a setting, which says it")
+    table = layout.place(run, layout.TABLE, table=f"{family}_settings")
+    rows = read_arrow(table, f"{family}_settings")[0].select(["setting", "seed", "load"]).to_pylist()
+    there = {row["seed"]: row["load"] for row in rows if row["setting"] == setting}
+    if not there:
+        raise unknown(f"setting of {family}", setting, dict.fromkeys(row["setting"] for row in rows), f"the configuration of {run}")
+    seed = min(there) if seed is None else seed
+    if seed not in there:
+        raise unknown("seed", seed, there, f"`seeds` of the configuration of {run}")
+    return family, seed, there[seed]
 
 
 def _networks(run: Path) -> set[str]:

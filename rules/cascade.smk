@@ -182,7 +182,7 @@ rule collect_cascade:
         figures=[f"--figures={figure}" for figure in run.cascade.figures],
         code=stage_code("collect_cascade", captions=run.cascade.figures),
     message:
-        "Summarise the cascades of {RESULTS}"
+        f"Summarise the cascades of {RESULTS}"
     shell:
         "metann collect-cascade --run={params.run:q} --memory {input.memory:q} {params.reports:q} {params.figures:q}"
         " --output={output.summary:q} > {log:q} 2>&1"

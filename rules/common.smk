@@ -10,9 +10,10 @@ from metann.data.classes import check_files, class_count, fingerprint, recorded
 from metann.digests import FileDigests
 from metann.errors import MetannError
 from metann.workflow.configuration import check_configuration
-from metann.workflow.outside import check_records, digests_of, files_of
+from metann.workflow.outside import digests_of, files_of
 from metann.workflow.provenance import stage_code
 from metann.workflow.rules import (
+    at_the_end,
     check_folder,
     folder,
     gpus,
@@ -76,17 +77,27 @@ try:
         outside = {
             name: digests_of(network, digests) for name, network in run.networks.items()
         }
-        check_records(run, Path(RESULTS), Path(".snakemake"))
+        # Here, for it takes 0.1 s (pyarrow) that no job has to pay.
+        from metann.workflow.records import check_records
+
+        check_records(run, Path(RESULTS), Path(".snakemake"), photos, outside)
 except MetannError as error:
     # A SystemExit, because Snakemake adds a place in this file to every other kind; the place is in the configuration.
     sys.exit(f"metann: error: config: {error}")
 
+# As the page shows it.
+COMMAND = " ".join(
+    [
+        "snakemake --cores all",
+        *(f"--configfile {file}" for file in workflow.overwrite_configfiles),
+    ]
+)
 NETWORK = f"{RESULTS}/{layout.NETWORK}"
 
 
 def table(name):
     """A table of the run."""
-    return f"{RESULTS}/{layout.TABLE.format(table=name)}"
+    return f"{RESULTS}/{layout.table_of(name)}"
 
 
 def network_code(stage, network):

@@ -222,7 +222,7 @@ rule collect_hypernetwork:
         output=lambda wildcards, output: folder(output.summary),
         code=stage_code("collect_hypernetwork", figures=run.hypernetwork.figures),
     message:
-        "Summarise the hypernetworks of {RESULTS}"
+        f"Summarise the hypernetworks of {RESULTS}"
     shell:
         "metann collect-hypernetwork --evaluations {params.evaluations:q} {params.networks:q} {params.figures:q}"
         " --output={params.output:q} > {log:q} 2>&1"

@@ -187,7 +187,7 @@ rule collect_mixture:
         statistics=flags("statistics", run.statistics),
         code=stage_code("collect_mixture", figures=run.mixture.figures),
     message:
-        "Summarise the mixtures of {RESULTS}"
+        f"Summarise the mixtures of {RESULTS}"
     shell:
         "metann collect-mixture {params.evaluations:q} --run={params.run:q} {params.figures:q}"
         " {params.statistics:q} --output={output.summary:q} > {log:q} 2>&1"

@@ -12,15 +12,34 @@ cells = [
     function.slug
     for function in functions_in(run.mnn.test_thresholds, run.mnn.switch_functions)
 ]
+per_job = run.mnn.classes_in_a_job(n_classes)
 # A rule's outputs are fixed, so there is one rule for each group of classes. Groups of one are a wildcard instead: Snakemake
 # compares every file that it looks for with the outputs of every rule, which takes minutes for 1,000 rules.
 class_groups = (
     [["{c}"]]
-    if run.mnn.classes_per_job == 1
+    if per_job == 1
     else [
-        range(first, min(first + run.mnn.classes_per_job, n_classes))
-        for first in range(0, n_classes, run.mnn.classes_per_job)
+        range(first, min(first + per_job, n_classes))
+        for first in range(0, n_classes, per_job)
     ]
+)
+# The controls are trained as long as the experts of the lowest dataset threshold, whose sets are the largest.
+most_training = min(dataset_thresholds, key=float)
+counted = f"{EXPERTS}/training.json".replace("{dataset_threshold}", most_training)
+unsure = [] if run.mnn.unsure is None else [f"--unsure={run.mnn.unsure}"]
+opinions = [
+    *([NETWORK.replace("{network}", run.mnn.second)] if run.mnn.second else []),
+    *([f"{RESULTS}/{layout.GENERIC}"] if run.mnn.generic else []),
+]
+body = (
+    {"body": f"{NETWORK.replace('{network}', run.mnn.second)}/weights.safetensors"}
+    if run.mnn.expert.body == "second"
+    else {}
+)
+selection = (
+    {"selection": f"{SWITCH}/out_of_fold.parquet"}
+    if run.mnn.probabilities == "out_of_fold"
+    else {}
 )
 MNN_TABLES = (
     "results",
@@ -29,14 +48,33 @@ MNN_TABLES = (
     "curves",
     "expert_sets",
     "misclassified",
+    "self_check",
     "settings",
 )
+# Measured: 140 MB, and 37 bytes for each image and class (35 to collect): 2 MB a class are enough for 50,000 images.
+TABLE_MB = 1500 + 2 * n_classes
 EXPERT_FILES = (
     "weights.safetensors",
     "training.csv",
     "expert_set.json",
     "expert_probabilities.parquet",
 )
+GENERIC_FILES = (*EXPERT_FILES[:-1], "probabilities.parquet")
+# Of the experts of single classes and of the generic one.
+TRAIN_EXPERT = (
+    "metann train-expert {params.who} --dataset-threshold={params.threshold}"
+    " --switch={input.switch:q} --probabilities={input.probabilities:q} {params.given:q} {params.unsure} --data={params.data:q}"
+    " {params.expert:q} --seed={wildcards.seed} --output={params.output:q} > {log:q} 2>&1"
+)
+
+
+def given_files(wildcards, input):
+    """Inputs of an expert that not every run has, as flags."""
+    return [
+        f"--{name}={input.get(name)}"
+        for name in ("selection", "body", "generic")
+        if name in input.keys()
+    ]
 
 
 wildcard_constraints:
@@ -52,13 +90,10 @@ for group in class_groups:
             f"train_expert_{group[0]}" if len(class_groups) > 1 else "train_expert"
         input:
             **rules.prepare_data.output,
+            **selection,
+            **body,
             switch=f"{SWITCH}/weights.safetensors",
             probabilities=f"{SWITCH}/probabilities.parquet",
-            selection=(
-                [f"{SWITCH}/out_of_fold.parquet"]
-                if run.mnn.probabilities == "out_of_fold"
-                else []
-            ),
         output:
             expand(f"{EXPERT}/{{name}}", c=group, name=EXPERT_FILES, allow_missing=True),
         log:
@@ -67,16 +102,17 @@ for group in class_groups:
             f"{EXPERTS}/train_expert_{group[0]}.tsv"
         threads: run.mnn.expert.threads
         resources:
-            mem_mb=grows(3000),
+            mem_mb=grows(6000 if run.mnn.expert.tail else 3000),
             runtime=grows(120),
             gpu=gpus(run.mnn.expert),
         params:
-            classes=lambda wildcards, output, group=group: [
-                str(c).format(c=wildcards.get("c")) for c in group
+            who=lambda wildcards, output, group=group: [
+                "--classes",
+                *(str(c).format(c=wildcards.get("c")) for c in group),
             ],
-            selection=lambda wildcards, input: [
-                f"--selection={path}" for path in [*input.get("selection", [])]
-            ],
+            threshold=lambda wildcards: wildcards.dataset_threshold,
+            unsure=unsure,
+            given=given_files,
             expert=flags("expert", run.mnn.expert),
             data=lambda wildcards, input: folder(input.info),
             output=lambda wildcards, output: folder(output[0], up=2),
@@ -84,9 +120,90 @@ for group in class_groups:
         message:
             "Train experts of dataset threshold {wildcards.dataset_threshold}, seed {wildcards.seed}"
         shell:
-            "metann train-expert --classes {params.classes} --dataset-threshold={wildcards.dataset_threshold}"
-            " --switch={input.switch:q} --probabilities={input.probabilities:q} {params.selection:q} --data={params.data:q}"
-            " {params.expert:q} --seed={wildcards.seed} --output={params.output:q} > {log:q} 2>&1"
+            TRAIN_EXPERT
+
+
+rule count_training:
+    input:
+        **{
+            "second": path.replace("weights.safetensors", "training.csv")
+            for path in body.values()
+        },
+        switch=f"{SWITCH}/probabilities.parquet",
+        history=f"{SWITCH}/training.csv",
+        experts=expand(
+            f"{EXPERT}/{{name}}",
+            c=range(n_classes),
+            name=EXPERT_FILES,
+            allow_missing=True,
+        ),
+    output:
+        training=f"{EXPERTS}/training.json",
+    log:
+        f"{EXPERTS}/count_training.log",
+    localrule: True
+    resources:
+        mem_mb=grows(1000),
+        runtime=grows(10),
+    params:
+        experts=lambda wildcards, output: folder(output.training),
+        second=lambda wildcards, input: [
+            f"--second={path}" for path in [input.get("second")] if path
+        ],
+        code=stage_code("count_training"),
+    message:
+        "Count the training of switch and experts, dataset threshold {wildcards.dataset_threshold}, seed {wildcards.seed}"
+    shell:
+        "metann count-training --experts={params.experts:q} --switch={input.switch:q} --history={input.history:q}"
+        " {params.second:q} --output={output.training:q} > {log:q} 2>&1"
+
+
+# One expert for all classes, trained as long as all of them together: what it gains is not specialisation.
+rule train_generic:
+    input:
+        **rules.prepare_data.output,
+        **selection,
+        **body,
+        switch=f"{SWITCH}/weights.safetensors",
+        probabilities=f"{SWITCH}/probabilities.parquet",
+        generic=counted,
+    output:
+        [f"{RESULTS}/{layout.GENERIC}/{name}" for name in GENERIC_FILES],
+    log:
+        f"{RESULTS}/{layout.GENERIC}/train_generic.log",
+    benchmark:
+        f"{RESULTS}/{layout.GENERIC}/train_generic.tsv"
+    threads: run.mnn.expert.threads
+    resources:
+        mem_mb=grows(6000 if run.mnn.expert.tail else 3000),
+        runtime=grows(240),
+        gpu=gpus(run.mnn.expert),
+    params:
+        who=[],
+        threshold=most_training,
+        unsure=unsure,
+        given=given_files,
+        expert=flags("expert", run.mnn.expert),
+        data=lambda wildcards, input: folder(input.info),
+        output=lambda wildcards, output: folder(output[0]),
+        code=network_code("train_expert", run.mnn.switch),
+    message:
+        "Train the generic expert, seed {wildcards.seed}"
+    shell:
+        TRAIN_EXPERT
+
+
+# The switch with all the training of switch and experts.
+use rule train_network as train_longer with:
+    input:
+        **rules.prepare_data.output,
+        epochs=counted,
+    wildcard_constraints:
+        network=one_of([longer] if longer else []),
+    params:
+        fold=lambda wildcards, input: [f"--epochs-of={input.epochs}"],
+    message:
+        "Train network {wildcards.network}, seed {wildcards.seed}, as long as switch and experts"
 
 
 # Snakemake does not run a job again for an output that nobody asks for. The results ask for one index that is named after
@@ -102,6 +219,7 @@ rule evaluate_mnn:
         sets=expand(f"{EXPERT}/expert_set.json", c=range(n_classes), allow_missing=True),
     output:
         prefix=f"{EVALUATION}/prefix.parquet",
+        self_check=f"{EVALUATION}/self_check.parquet",
         index=f"{EVALUATION}/cells/index_{short_digest(cells)}.json",
         cells=[f"{EVALUATION}/cells/{cell}.parquet" for cell in cells],
     log:
@@ -110,7 +228,7 @@ rule evaluate_mnn:
         f"{EVALUATION}/evaluate_mnn.tsv"
     localrule: True
     resources:
-        mem_mb=grows(1500),
+        mem_mb=grows(TABLE_MB),
         runtime=grows(20),
     params:
         options=flags("", run.mnn, MnnEvaluation),
@@ -138,9 +256,14 @@ rule collect_mnn:
         ),
         controls=expand(
             f"{NETWORK}/probabilities.parquet",
-            network=run.mnn.controls,
+            network=run.mnn.compared,
             seed=run.seeds,
         ),
+        opinions=[
+            f"{place}/probabilities.parquet".format(seed=seed)
+            for place in opinions
+            for seed in run.seeds
+        ],
     output:
         summary=report(
             f"{RESULTS}/mnn.md",
@@ -154,7 +277,7 @@ rule collect_mnn:
         f"{RESULTS}/mnn/collect_mnn.tsv"
     localrule: True
     resources:
-        mem_mb=grows(2000),
+        mem_mb=grows(500 + TABLE_MB),
         runtime=grows(20),
     params:
         evaluations=lambda wildcards, input: [folder(path) for path in input.prefix],
@@ -162,15 +285,19 @@ rule collect_mnn:
         controls=lambda wildcards, input: [
             f"--controls={path}" for path in input.controls
         ],
+        opinions=lambda wildcards, input: [
+            f"--opinions={path}" for path in input.opinions
+        ],
+        longer=[f"--longer={run.mnn.longer}"] if run.mnn.longer else [],
         statistics=flags("statistics", run.statistics),
         figures=[f"--figures={figure}" for figure in run.mnn.figures],
         output=lambda wildcards, output: folder(output.summary),
         code=stage_code("collect_mnn", captions=run.mnn.figures),
     message:
-        "Collect the results of the meta neural network of {RESULTS}"
+        f"Collect the results of the meta neural network of {RESULTS}"
     shell:
         "metann collect-mnn --evaluations {params.evaluations:q} --expert-sets {params.experts:q}"
-        " {params.controls:q} {params.statistics:q} {params.figures:q} --output={params.output:q} > {log:q} 2>&1"
+        " {params.controls:q} {params.opinions:q} {params.longer:q} {params.statistics:q} {params.figures:q} --output={params.output:q} > {log:q} 2>&1"
 
 
 rule mnn:

@@ -1,4 +1,5 @@
 folds = run.mnn.folds if run.mnn else 0
+longer = run.mnn.longer if run.mnn else None  # trained by `train_longer`
 
 
 rule train_network:
@@ -12,7 +13,7 @@ rule train_network:
     benchmark:
         f"{NETWORK}/train_network.tsv"
     wildcard_constraints:
-        network=one_of(trained),
+        network=one_of(name for name in trained if name != longer),
     threads: run.training.threads
     resources:
         mem_mb=grows(3000),

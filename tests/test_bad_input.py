@@ -369,9 +369,9 @@ def test_shell_characters_in_a_configuration_are_only_characters(place: Path) ->
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("run: [", "Config file"),
-        ("- run\n", "Config file"),
-        ("run: x\n  seeds: 3\n", "Config file"),
+        ("run: [", "odd.yaml, line 1 is no YAML"),
+        ("- run\n", "odd.yaml has no keys"),
+        ("run: x\n  seeds: 3\n", "odd.yaml, line 2 is no YAML"),
         ("run: odd\ndata: {name: image_folder, root: nowhere}\n", "nowhere"),
         ("run: odd\nnetworks: {'a; touch hacked': {architecture: small_cnn}}\n", "touch hacked"),
         ("run: odd\nmnn: {switch_functions: ['top_k(1); touch hacked']}\n", "touch hacked"),

@@ -2,12 +2,15 @@
 
 import json
 import os
+import re
 import shutil
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from conftest import snakemake
@@ -23,7 +26,8 @@ from metann.digests import FileDigests, combined
 from metann.errors import MetannError
 from metann.stages.prepare_data import prepare_data
 from metann.stages.train_network import train_network
-from metann.workflow.outside import check_records, digests_of, files_of
+from metann.workflow.outside import digests_of, files_of
+from metann.workflow.records import check_records
 
 
 def older(path: Path, source: Path) -> None:
@@ -166,6 +170,86 @@ def test_copied_results_of_another_configuration(copied: Path, tmp_path: Path, w
     with pytest.raises(MetannError, match=f"was made with {says}, and Snakemake has no record of it.*delete ") as caught:
         check_records(configured(**change), copied, tmp_path / ".snakemake")
     assert "\n" not in str(caught.value), what
+
+
+EVERYTHING = PLAIN | {
+    "networks": PLAIN["networks"] | {"other": {"architecture": "small_cnn"}},
+    "mnn": {"switch": "switch", "controls": [], "dataset_thresholds": [0.1], "combine": "product", "expert": {"epochs": 2}},
+    "cascade": {"scores": ["entropy"], "grid": 100, "memory": {"capacity": 10}, "workload": {"shuffled": False}},
+    "mixture": {"settings": ["expectation"], "controls": ["same_parameters"], "training": {"epochs": 1}},
+    "hypernetwork": {"training": {"steps": 200}},
+    "statistics": {"confidence": 0.9, "permutations": 50},
+}
+# Of each kind of file what it could say otherwise: below results/digits, the key, and a value of another configuration.
+STALE = [
+    ("mnn/seed_0/dataset_threshold_0.10/class_7/weights.safetensors", "training", {"epochs": 9}, "training.epochs 9, not 2"),
+    ("mnn/seed_0/dataset_threshold_0.10/class_7/weights.safetensors", "seed", 5, "seed 5, not 0"),
+    ("mnn/seed_0/dataset_threshold_0.10/evaluation/prefix.parquet", "combine", "replace", "combine 'replace', not 'product'"),
+    ("mnn/seed_0/dataset_threshold_0.10/evaluation/cells/all.parquet", "temperature", "validation", "temperature 'validation', not"),
+    ("networks/switch/seed_0/weights.safetensors", "settings", {"width": 4}, "settings.depth 'the default', not 2"),
+    ("networks/other/seed_0/weights.safetensors", "settings", {"width": 4}, "settings.width 4, not 'the default'"),
+    ("cascade/seed_0/results.parquet", "asked", {"scores": ["margin"]}, "asked.scores ['margin'], not ['entropy']"),
+    ("cascade/seed_0/results.parquet", "asked", {"grid": 2000}, "asked.grid 2000, not 100"),
+    ("cascade/seed_0/memory.parquet", "asked", {"memory": {"capacity": 11}}, "asked.memory.capacity 11, not 10"),
+    ("cascade/seed_0/run/record.parquet", "batch_size", 8, "batch_size 8, not 1"),
+    ("mixture/seed_0/expectation/weights.safetensors", "options", {"training": {"epochs": 7}}, "options.training.epochs 7, not 1"),
+    ("mixture/seed_0/same_parameters/weights.safetensors", "options", {"training": {"epochs": 7}}, "options.training.epochs 7, not 1"),
+    ("mixture/seed_0/expectation/evaluation/run.parquet", "confidence", 0.99, "confidence 0.99, not 0.9"),
+    ("hypernetwork/seed_0/E1_mlp/weights.safetensors", "training", {"steps": 400}, "training.steps 400, not 200"),
+    ("hypernetwork/seed_0/E1_mlp/weights.safetensors", "asked", {"test": 9}, "asked.test 9, not"),
+    ("hypernetwork/seed_0/E1_mlp/adapt/z_adapt_20.parquet", "adaptation", {"steps": 7}, "adaptation.steps 7, not"),
+    ("tables/mnn_results.parquet", "permutations", 2000, "permutations 2000, not 50"),
+    ("tables/cascade_choice.parquet", "objective", "budget", "objective 'budget', not 'accuracy'"),
+    ("tables/mixture_runs.parquet", "seeds", [0, 1], "seeds [0, 1], not [0]"),
+    ("results.parquet", "confidence", 0.95, "confidence 0.95, not 0.9"),
+]
+
+
+def says(path: Path, header: dict) -> Path:
+    """A file of results with this header."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".parquet":
+        pq.write_table(pa.table({"n": [1]}).replace_schema_metadata({b"metann": json.dumps(header).encode()}), path)
+    else:
+        text = json.dumps({"__metadata__": {"metann": json.dumps(header)}}).encode()
+        path.write_bytes(len(text).to_bytes(8, "little") + text)
+    return path
+
+
+@pytest.mark.parametrize(("place", "key", "value", "difference"), STALE, ids=[f"{case[0]}-{case[1]}" for case in STALE])
+def test_every_kind_of_result_is_compared(tmp_path: Path, place: str, key: str, value: object, difference: str) -> None:
+    run = read_section(Config, EVERYTHING)
+    path = says(tmp_path / "results" / place, {key: value})
+    with pytest.raises(MetannError, match=re.escape(f"{path} was made with {difference}")):
+        check_records(run, tmp_path / "results", tmp_path / ".snakemake")
+    says(path, {"other": 1})
+    check_records(run, tmp_path / "results", tmp_path / ".snakemake")
+
+
+def test_results_of_other_files(tmp_path: Path) -> None:
+    table = {"probabilities": "p.npy", "labels": "y.npy", "split": "test", "val_rows": 5}
+    run = configured(networks=PLAIN["networks"] | {"table": table})
+    says(tmp_path / "networks/table/seed_0/probabilities.parquet", {"asked": {"val_rows": 5}, "files": "abc"})
+    check_records(run, tmp_path, tmp_path, "", {"table": "abc"})
+    with pytest.raises(MetannError, match="files 'abc', not 'abd'"):
+        check_records(run, tmp_path, tmp_path, "", {"table": "abd"})
+    says(tmp_path / "networks/table/seed_0/probabilities.parquet", {"asked": {"val_rows": 6}})
+    with pytest.raises(MetannError, match=r"asked\.val_rows 6, not 5"):
+        check_records(run, tmp_path, tmp_path)
+    (tmp_path / "networks/table/seed_0/probabilities.parquet").unlink()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/dataset.json").write_text(json.dumps({"files": "photos of last year"}))
+    check_records(run, tmp_path, tmp_path)
+    with pytest.raises(MetannError, match="files 'photos of last year', not '1f'"):
+        check_records(run, tmp_path, tmp_path, "1f")
+
+
+def test_many_files_are_named_by_their_folders(tmp_path: Path) -> None:
+    for c in range(9):
+        says(tmp_path / f"mnn/seed_0/dataset_threshold_0.10/class_{c}/weights.safetensors", {"seed": 3})
+    says(tmp_path / "results.parquet", {"confidence": 0.5})
+    with pytest.raises(MetannError, match=re.escape(f"delete {tmp_path}/mnn {tmp_path}/results.parquet (9 of mnn, 1 of results.parquet)")):
+        check_records(read_section(Config, EVERYTHING), tmp_path, tmp_path)
 
 
 @pytest.mark.parametrize("length", [0, 255, 143])

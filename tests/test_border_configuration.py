@@ -1,7 +1,9 @@
 """Configurations that people write: what would silently not count is refused, and `~` is a home in every path."""
 
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from metann.config.data import DataSection
 from metann.config.network import NetworkSection
 from metann.config.section import read_section
 from metann.errors import MetannError
-from metann.workflow.configuration import check_configuration, check_keys
+from metann.workflow.configuration import check_configuration, check_keys, check_text, chosen_files
 
 
 def refusal(folder: Path, *arguments: str) -> str:
@@ -70,6 +72,58 @@ def test_keys_that_do_not(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize("path", [*sorted((ROOT / "presets").glob("*.yaml")), ROOT / "config.yaml"], ids=lambda path: path.stem)
 def test_presets_are_accepted(path: Path) -> None:
     check_configuration([path], [path], ["snakemake", "--configfile", str(path)], yaml.safe_load(path.read_text()))
+
+
+TEXT = "run: caf\u00e9\nnetworks: {}\n"
+NO_TEXT = [
+    ("UTF-16", TEXT.encode("utf-16"), "is UTF-16, and UTF-8 is needed"),
+    ("UTF-16 big end first", b"\xfe\xff" + TEXT.encode("utf-16-be"), "is UTF-16"),
+    ("UTF-16 without a mark", TEXT.encode("utf-16-le"), "is UTF-16"),
+    ("UTF-32", TEXT.encode("utf-32"), "is UTF-32"),
+    ("a zero byte", b"run: a\0b\n", "is no text"),
+    ("Latin-1", TEXT.encode("latin-1"), "line 1: byte 0xe9 is no UTF-8"),
+    ("code page 1252 further down", b"run: a\n# \x93quoted\x94\n", "line 2: byte 0x93"),
+    ("a tab", b"run: a\ntraining:\n\tepochs: 3\n", "line 3 is no YAML"),
+    ("a list not closed", b"run: a\nseeds: [0, 1\n", "is no YAML"),
+    ("a control character", b"run: a\x07\n", "is no YAML: special characters"),
+    ("a list", b"- run\n", "has no keys at its top"),
+    ("a word", b"run\n", "has no keys at its top"),
+    ("nothing", b"", "is empty"),
+    ("comments alone", b"# run: a\n", "is empty"),
+    ("two documents", b"run: a\n---\nrun: b\n", "several documents"),
+    ("very deep", b"[" * 100_000, "nested too deep"),
+]
+
+
+@pytest.mark.parametrize(("raw", "says"), [case[1:] for case in NO_TEXT], ids=[case[0] for case in NO_TEXT])
+def test_files_that_are_no_configuration(tmp_path: Path, raw: bytes, says: str) -> None:
+    (tmp_path / "c.yaml").write_bytes(raw)
+    with pytest.raises(MetannError, match=re.escape(says)):
+        check_text(tmp_path / "c.yaml")
+
+
+@pytest.mark.parametrize(("make", "says"), [(Path.mkdir, "is a directory"), (bool, "no file")])
+def test_configurations_that_cannot_be_read(tmp_path: Path, make: Callable[[Path], object], says: str) -> None:
+    make(tmp_path / "c.yaml")
+    with pytest.raises(MetannError, match=says):
+        check_text(tmp_path / "c.yaml")
+
+
+@pytest.mark.parametrize("raw", [b"\xef\xbb\xbfrun: a\n", b'{\n\t"run": "a"\n}', "run: \u732b\n".encode(), b"run: a\r\nseeds: [0]\r\n"])
+def test_texts_that_are_taken(tmp_path: Path, raw: bytes) -> None:
+    (tmp_path / "c.yaml").write_bytes(raw)
+    check_text(tmp_path / "c.yaml")
+
+
+def test_snakemake_is_asked_before_it_reads(tmp_path: Path) -> None:
+    """Through the profile, for Snakemake reads configurations before the rules."""
+    (tmp_path / "utf16.yaml").write_bytes(TEXT.encode("utf-16"))
+    assert "utf16.yaml is UTF-16" in refusal(tmp_path, "--configfile", "utf16.yaml")
+
+
+def test_files_on_the_command_line() -> None:
+    arguments = ["all", "--configfile", "a.yaml", "b.yaml", "-n", "x", "--configfiles=c.yaml", "--config", "k=v", "--configf", "d.yaml"]
+    assert chosen_files(arguments) == ["a.yaml", "b.yaml", "c.yaml", "d.yaml"]
 
 
 def test_several_files_behind_one_flag(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT, snakemake
+from copied_results import adopted
 from PIL import Image
 
 from metann.files import read_json
@@ -123,6 +124,7 @@ def test_trained_networks_are_really_run(digits: Path) -> None:
     text = (run / "cascade.md").read_text()
     assert "mean of 2 seeds" in text
     assert "The chosen cascade, run" in text
+    assert len(adopted(digits / "tiny.yaml", run)) > 10
 
 
 def test_what_runs_again(digits: Path) -> None:
@@ -131,8 +133,15 @@ def test_what_runs_again(digits: Path) -> None:
         return planned(digits, "--configfile", "changed.yaml")
 
     assert planned(digits, "--configfile", "tiny.yaml") == {}
-    assert set(change(memory={"key": "dhash"})) == {"replay_memory", "run_cascade", "collect_cascade", "collect_run", "draw_figure"}
-    assert set(change(batch_size=1)) == {"run_cascade", "collect_cascade", "collect_run", "draw_figure"}
+    assert set(change(memory={"key": "dhash"})) == {
+        "replay_memory",
+        "run_cascade",
+        "collect_cascade",
+        "collect_run",
+        "draw_figure",
+        "write_page",
+    }
+    assert set(change(batch_size=1)) == {"run_cascade", "collect_cascade", "collect_run", "draw_figure", "write_page"}
     again = set(change(objective="target_accuracy"))
     assert "choose_cascade" in again
     assert not again & {"search_cascade", "train_network", "export_probabilities"}

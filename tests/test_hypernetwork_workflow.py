@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT, metann, snakemake
+from copied_results import adopted
 
 from metann.tables.frames import read_frame
 
@@ -53,6 +54,7 @@ def test_everything_is_there(finished: Path) -> None:
     results = read_frame(run / "tables/hypernetwork_results.parquet", "hypernetwork_results")
     assert set(results["arm"]) == {"z_adapt", "zero_shot", "finetune_net"}
     assert planned(finished) == {}
+    assert len(adopted(configure(finished), run)) > 6
 
 
 def test_a_new_arm_or_number_of_shots_trains_nothing_again(finished: Path) -> None:

@@ -193,7 +193,9 @@ def test_runs_and_controls_meet_the_other_families() -> None:
     assert set(COLUMNS_OF_FAMILIES) == set(frame.columns)
     assert len(meet([frame], [])) == len(runs) + 6
     roles = frame.drop_duplicates("setting").set_index("setting")["role"]
-    assert roles[["single", "oracle", "good", "wide"]].tolist() == ["control", "control", "setting", "control"]
+    assert roles[["single", "oracle", "good", "wide"]].tolist() == ["control", "bound", "setting", "control"]
+    loads = frame.drop_duplicates("setting").set_index("setting")["load"]
+    assert loads[["single", "oracle", "good", "wide"]].tolist() == ['{"setting": "single"}', "", '{"setting": "good"}', ""]
     assert set(frame.loc[frame["chosen"], "setting"]) == {"equal"}
 
 

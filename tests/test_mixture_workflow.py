@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT, snakemake
+from copied_results import adopted
 
 from metann.tables.probabilities import read_gate
 
@@ -67,6 +68,7 @@ def test_files_of_a_run(finished: Path) -> None:
     assert "top_2_importance_0.2" in page
     assert (run / "figures/mixture_methods.png").is_file()
     assert (run / "summary.md").is_file()
+    assert len(adopted(finished / "config.yaml", run)) > 16
 
 
 def test_only_what_is_new_trains(finished: Path) -> None:

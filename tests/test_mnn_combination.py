@@ -108,6 +108,43 @@ def test_prefix_predictions_are_the_argmax_of_combine(rule, drawn):
                 assert np.flatnonzero(lower)[0] == k
 
 
+@st.composite
+def saturated(draw):
+    """Experts within a few ulp of 1, of 0 or of one half, where two scores can round to one probability."""
+    classes = draw(st.integers(2, 7))
+    place, ulps = st.sampled_from([1.0, 0.5, 5e-324]), st.integers(0, 4)
+    expert = st.builds(lambda at, ulp: at - ulp * 2.0**-53 if at > 0.1 else at * ulp, place, ulps)
+    switch = st.sampled_from([0.25, 1.0, 1e-300]) | st.floats(1e-9, 1)
+    row = st.lists(st.tuples(switch, expert), min_size=classes, max_size=classes)
+    table = np.array(draw(st.lists(row, min_size=1, max_size=8)))
+    return table[..., 0], table[..., 1]
+
+
+@pytest.mark.parametrize("rule", RULES)
+@settings(max_examples=100)
+@given(saturated())
+def test_the_largest_probability_is_the_prefix_tables_class(rule, drawn):
+    """Exactly, ties too: what `predict` answers and what the tables count as right are one thing."""
+    switch_NK, expert_NK = drawn
+    n, classes = switch_NK.shape
+    prior_K = prior_of(rule, classes)
+    got_NJ, order_NK = prefix_predictions(switch_NK, expert_NK, rule=rule, prior_K=prior_K), prefix_order(switch_NK)
+    for j in range(classes + 1):
+        active_NK = np.zeros((n, classes), bool)
+        np.put_along_axis(active_NK, order_NK[:, :j], True, axis=1)
+        p_NK = combine(switch_NK, expert_NK, active_NK, rule=rule, prior_K=prior_K)
+        assert (p_NK.argmax(axis=1) == got_NJ[:, j]).all()
+        assert np.abs(p_NK.sum(axis=1) - 1).max() < 1e-14
+        assert p_NK.max() <= 1
+
+
+def test_replace_within_an_ulp_of_one(rng):
+    """Tables in which one case in 23 once differed."""
+    expert_NK = 1 - rng.integers(0, 4, (4_000, 3)) * 2.0**-53
+    p_NK = combine(expert_NK, expert_NK, np.ones((4_000, 3), bool), rule="replace")
+    assert (p_NK.argmax(axis=1) == prefix_predictions(expert_NK, expert_NK, rule="replace")[:, 3]).all()
+
+
 @given(tables(with_ends=False))
 def test_prefix_predictions_against_the_report(drawn):
     switch_NK, expert_NK, _ = drawn

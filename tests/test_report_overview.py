@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from metann.report.frontier import frontiers
 from metann.report.overview import COLUMNS, meet, network_rows, summarise, verdict_of
 from metann.statistics.intervals import wilson_interval
 from metann.tables.samples import Probabilities
@@ -22,7 +23,15 @@ def table(right: int, n: int = 20, seed: int | None = 3, macs: float | None = 5e
 def settings(family: str, accuracies: dict[int, float], macs: float = 1e6) -> pd.DataFrame:
     rows = [
         {"family": family, "setting": "threshold(0.10)", "role": "setting", "seed": seed, "split": split, "n": 100}
-        | {"correct": round(100 * value), "accuracy": value, "low": value - 0.1, "high": value + 0.1, "macs": macs, "chosen": True}
+        | {
+            "correct": round(100 * value),
+            "accuracy": value,
+            "low": value - 0.1,
+            "high": value + 0.1,
+            "macs": macs,
+            "chosen": True,
+            "load": "{}",
+        }
         for seed, value in accuracies.items()
         for split in ("val", "test")
     ]
@@ -51,7 +60,13 @@ def test_families_and_networks_meet_in_one_table() -> None:
 
 def test_the_page_has_every_verdict_and_every_network() -> None:
     results = meet([settings("mnn", {0: 0.8, 1: 0.9}), settings("cascade", {0: 0.7})], network_rows("wide", table(15), 0.95))
-    text = summarise("demo", results, {"mnn": "# mnn\n\n**No evidence of a gain.** Words.\n", "cascade": "**Use a > b.**\n"}, 0.95)
+    text = summarise(
+        "demo",
+        results,
+        frontiers(results, 0.95),
+        {"mnn": "# mnn\n\n**No evidence of a gain.** Words.\n", "cascade": "**Use a > b.**\n"},
+        0.95,
+    )
     assert "## [mnn](mnn.md)\n\n**No evidence of a gain.** Words." in text
     assert "**Use a > b.**" in text
     line = next(line for line in text.splitlines() if line.startswith("| mnn"))

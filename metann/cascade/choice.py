@@ -3,6 +3,8 @@
 Frames have one row per pair, or per pair and seed; columns as `metann.cascade.evaluation` writes them.
 """
 
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,17 @@ from metann.statistics.intervals import wilson_interval
 
 _CASCADE = ["first", "second", "score", "postcheck", "answer"]
 _MEANS = ["threshold", "val_accuracy", "val_use", "val_macs", "accuracy", "use", "macs", "better_accuracy", "gain"]
+
+
+Fitted = Mapping[int, Mapping[str, float] | None]
+
+
+def rule_of(seed: int, networks: Sequence[str], thresholds: Sequence[float], score: str, answer: str, fitted: Fitted) -> str:
+    """What `metann.load` takes to load a cascade other than the chosen one, as JSON: the keys of a `ChainSection`."""
+    heat = fitted.get(seed)
+    temperatures = {"temperatures": [heat[name] for name in networks]} if heat and len(networks) > 1 else {}
+    rule = {"networks": list(networks), "thresholds": [float(t) for t in thresholds], "score": score, "answer": answer}
+    return json.dumps({"rule": rule | temperatures})
 
 
 def rank_pairs(results: pd.DataFrame, complementarity: pd.DataFrame, networks: pd.DataFrame, search: str, objective: str) -> pd.DataFrame:
@@ -76,8 +89,14 @@ def chosen_rows(results: pd.DataFrame, ranked: pd.DataFrame, search: str, object
     return same.sort_values("seed", ignore_index=True)
 
 
-def settings(results: pd.DataFrame, choice: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """Every pair with its threshold as rows (validation and test) of the table in which families meet, see `metann.report.overview`."""
+def settings(results: pd.DataFrame, choice: pd.DataFrame, confidence: float, fitted: Fitted) -> pd.DataFrame:
+    """Every pair with its threshold as rows (validation and test) of the table in which families meet, see `metann.report.overview`.
+
+    Args:
+        results, choice: rows of `pair_rows` with a column seed, all and the chosen ones.
+        confidence: of the intervals.
+        fitted: seed -> network -> temperature; None for a seed without.
+    """
     key = ["seed", *_CASCADE, "search", "threshold"]
     kept = results.drop_duplicates(key)  # a threshold may be the best for several objectives
     picked = set(choice[key].itertuples(index=False, name=None))
@@ -90,6 +109,10 @@ def settings(results: pd.DataFrame, choice: pd.DataFrame, confidence: float) -> 
         + kept["answer"].map(lambda answer: "" if answer == "second" else f", {way(answer)}")
         + kept["threshold"].map(lambda threshold: f", threshold {threshold:.6g}")
     )
+    load = [
+        "" if row.score == "oracle" else rule_of(row.seed, [row.first, row.second], [row.threshold], row.score, row.answer, fitted)
+        for row in kept.itertuples()
+    ]
     parts = []
     for split, prefix in (("val", "val_"), ("test", "")):
         n, correct = kept[f"{prefix}n"].to_numpy(), kept[f"{prefix}correct"].to_numpy()
@@ -99,7 +122,7 @@ def settings(results: pd.DataFrame, choice: pd.DataFrame, confidence: float) -> 
                 {
                     "family": "cascade",
                     "setting": setting,
-                    "role": np.where(kept["score"] == "oracle", "control", "setting"),
+                    "role": np.where(kept["score"] == "oracle", "bound", "setting"),
                     "seed": kept["seed"],
                     "split": split,
                     "n": n,
@@ -109,6 +132,7 @@ def settings(results: pd.DataFrame, choice: pd.DataFrame, confidence: float) -> 
                     "high": high,
                     "macs": kept[f"{prefix}macs"].astype(np.float64),
                     "chosen": [row in picked for row in kept[key].itertuples(index=False, name=None)],
+                    "load": load,
                 }
             )
         )

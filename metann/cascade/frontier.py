@@ -6,12 +6,14 @@ The best of a hundred thousand settings on validation images is too good to be t
 choice itself should go by an honest number, `cross_fit` finds chains on each half of the validation images and judges them on the other.
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from metann.cascade.choice import Fitted, rule_of
 from metann.cascade.evaluation import judged, named
 from metann.cascade.every_chain import MOST_EXACT, Found, States, exact_thresholds, frontier
 from metann.cascade.evidence import combined, evidence_of
@@ -21,6 +23,7 @@ from metann.cascade.rule import Decisions, decide
 from metann.config.cascade_answers import way
 from metann.errors import MetannError
 from metann.seeds import derive_seed
+from metann.statistics.frontier import unbeaten
 from metann.statistics.intervals import wilson_interval
 from metann.statistics.paired import compare_paired
 
@@ -80,9 +83,7 @@ def frontier_rows(
                     how = {"chain": SEPARATOR.join(names[i] for i in found.chain), "score": score} | named(answer)
                     how |= {"thresholds": ", ".join(map(repr, found.thresholds)), "search": search, "found_on": found_on}
                     rows.append(how | _row(held, found, names, score, answer, judging, ensemble_N))
-    on_front = _unbeaten(
-        np.array([row["judged_macs"] for row in rows]), np.array([row["judged_correct"] / row["judged_n"] for row in rows])
-    )
+    on_front = unbeaten(np.array([row["judged_macs"] for row in rows]), np.array([row["judged_correct"] / row["judged_n"] for row in rows]))
     return [row | {"frontier": bool(front)} for row, front in zip(rows, on_front, strict=True)], tried
 
 
@@ -121,15 +122,6 @@ def _against_all(held: HeldOut, decisions: Decisions, ensemble_N: np.ndarray) ->
         "ensemble_gain_high": compared.high,
         "ensemble_p": compared.p,
     }
-
-
-def _unbeaten(cost_R: np.ndarray, accuracy_R: np.ndarray) -> np.ndarray:
-    """(R,) bool: no other row is as accurate at less cost, or more accurate at no more; of equal rows the first."""
-    front_R, best = np.zeros(len(cost_R), bool), -np.inf
-    for row in np.lexsort([np.arange(len(cost_R)), -accuracy_R, cost_R]):
-        front_R[row] = accuracy_R[row] > best
-        best = max(best, accuracy_R[row])
-    return front_R
 
 
 def choose_chain(frontier_of_seed: pd.DataFrame, search: str, objective: str, target: float, budget: float | None) -> pd.Series | None:
@@ -181,20 +173,27 @@ def with_choice(rows: pd.DataFrame, search: str, objective: str, targets: Sequen
     return rows
 
 
-def settings_of(rows: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """Every chain of the frontier in the table in which families meet, see `metann.report.overview`."""
+def settings_of(rows: pd.DataFrame, confidence: float, fitted: Fitted) -> pd.DataFrame:
+    """Every chain of the frontier in the table in which families meet, see `metann.report.overview`; `fitted` as in `choice.settings`."""
     texts = rows["thresholds"].map(lambda text: ", ".join(f"{float(t):.6g}" for t in text.split(", ") if t))
     setting = rows["chain"] + ", " + rows["score"] + rows["answer"].map(lambda answer: f", {way(answer)}")
     setting = setting.where(texts == "", setting + ", thresholds " + texts).where(rows["networks"] > 1, rows["chain"] + " alone")
     rows = rows.assign(setting=setting).sort_values("chosen", ascending=False, kind="stable").drop_duplicates(["seed", "setting"])
     rows = rows.sort_index()
+    cascades = [cascade_of(row) for row in rows.itertuples()]
+    load = [
+        rule_of(seed, how["networks"], how["thresholds"], how["score"], how["answer"], fitted)
+        if len(how["networks"]) > 1
+        else json.dumps({"family": "network", "network": how["networks"][0]})
+        for seed, how in zip(rows["seed"], cascades, strict=True)
+    ]
     parts = []
     for split, prefix in (("val", "val_"), ("test", "")):
         n, correct = rows[f"{prefix}n"].to_numpy(), rows[f"{prefix}correct"].to_numpy()
         low, high = wilson_interval(correct, n, confidence)
         columns = {"family": "cascade", "setting": rows["setting"], "role": "setting", "seed": rows["seed"], "split": split, "n": n}
         columns |= {"correct": correct, "accuracy": correct / n, "low": low, "high": high, "macs": rows[f"{prefix}macs"].astype(np.float64)}
-        parts.append(pd.DataFrame(columns | {"chosen": rows["chosen"].astype(bool)}))
+        parts.append(pd.DataFrame(columns | {"chosen": rows["chosen"].astype(bool), "load": load}))
     return pd.concat(parts, ignore_index=True)
 
 

@@ -5,7 +5,7 @@ Probabilities are rounded as the tables round them and judged by the same rule (
 the answer in the tables.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,19 +115,22 @@ class Cascade:
         return cls(members, rule.thresholds, rule.score, False, Memory(memory.capacity), memory.key, rule.answer, rule.temperatures)
 
     @classmethod
-    def load(cls, path: Path | str, *, seed: int | None = None) -> "Cascade":
+    def load(cls, path: Path | str, *, seed: int | None = None, rule: Mapping[str, Any] | None = None) -> "Cascade":
         """Read the cascade that a run chose on its validation images, or a packed file; on the CPU, without a memory.
 
         Args:
             path: folder of a run, such as results/cascade-demo, or a file of `save` (`metann pack`).
             seed: of a run; None is its first.
+            rule: of a run, networks and the rule between them (keys of `ChainSection`) instead of the chosen one.
 
         Raises:
             MetannError: nothing there, files that are broken or do not belong together, or a seed that the run does not have.
         """
         path = Path(path)
-        members, rule, origin = read_run(path, seed) if path.is_dir() else read_packed(path, seed)
-        cascade = cls(members, rule.thresholds, rule.score, answer=rule.answer, temperatures=rule.temperatures)
+        if rule is not None and not path.is_dir():
+            raise MetannError(f"{path} is packed: its rule is fixed; give the folder of a run to choose another")
+        members, found, origin = read_run(path, seed, rule) if path.is_dir() else read_packed(path, seed)
+        cascade = cls(members, found.thresholds, found.score, answer=found.answer, temperatures=found.temperatures)
         cascade.header |= {"origin": origin} if origin else {}
         return cascade
 

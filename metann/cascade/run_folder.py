@@ -3,7 +3,7 @@
 A packed file holds the networks' tensors as `0.{name}`, `1.{name}` ... in the order in which they are asked, and their headers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ _KEPT = (
     "dataset",
     "digest",
     "seed",
+    "sources",
 )
 
 
@@ -51,12 +52,15 @@ def in_order(weights: Sequence[Path], rule: CascadeRule) -> list[Path]:
     return [by_name[name] for name in rule.networks]
 
 
-def read_run(folder: Path, seed: int | None) -> tuple[list[SingleNetwork], CascadeRule, dict[str, Any]]:
+def read_run(
+    folder: Path, seed: int | None, given: Mapping[str, Any] | None = None
+) -> tuple[list[SingleNetwork], CascadeRule, dict[str, Any]]:
     """Networks, rule and origin of the cascade that a run chose.
 
     Args:
         folder: of a run, such as results/cascade-demo.
         seed: whose networks and threshold; None is the first.
+        given: networks and rule instead of the chosen ones, keys of `ChainSection`.
 
     Raises:
         MetannError: no cascade was chosen, an unknown seed, or networks that are missing or do not belong together.
@@ -67,7 +71,7 @@ def read_run(folder: Path, seed: int | None) -> tuple[list[SingleNetwork], Casca
     seed = min(chosen) if seed is None else seed
     if seed not in chosen:
         raise unknown("seed", seed, chosen, f"`seeds` of the configuration of {folder}")
-    rule = read_cascade(chosen[seed])
+    rule = read_cascade(chosen[seed]) if given is None else read_section(ChainSection, dict(given), "rule")
     members: list[SingleNetwork] = []
     for name in rule.networks:
         path = layout.place(folder, WEIGHTS, network=name, seed=seed)

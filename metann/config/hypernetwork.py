@@ -92,7 +92,9 @@ class ClassifierSection(Section):
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name not in ("published", "small", *registry.architectures()):
+        if "/" in name or registry.own_network(name):
+            registry.architecture_module(name)
+        elif name not in ("published", "small", *registry.architectures()):
             raise unknown(
                 "classifier", name, ["published", "small", "an architecture without batch norm"], "metann/hypernetwork/classifiers.py"
             )

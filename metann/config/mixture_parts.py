@@ -25,7 +25,7 @@ class ExpertsSection(Section):
     """The experts: networks that see every image that the gate sends them."""
 
     architecture: str = "fashion_expert"
-    """A name of metann/networks."""
+    """A name of metann/networks, path/to/nets.py:build, or timm/NAME."""
     settings: Settings = {}
     """Of the architecture, such as width."""
     number: Positive = 5

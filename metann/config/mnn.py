@@ -1,12 +1,16 @@
 """The sections of the meta neural network and of its experts."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from metann import registry
 from metann.config.figures import figures_of
+from metann.config.network import NetworkSection
 from metann.config.section import Positive, Section
 from metann.config.training import Many, Rate, TrainingSection
+from metann.errors import MetannError, one_of, unknown
 from metann.function_call import SwitchFunction
 from metann.thresholds import expand_thresholds
 
@@ -26,6 +30,23 @@ class ExpertSection(TrainingSection):
     """Hard: draw images by their loss in the previous epoch."""
     train: Literal["all", "head"] = "all"
     """Head: last block and classifier only."""
+    body: Literal["switch", "second"] = "switch"
+    """Whose weights an expert starts from, and whose trunk a tail stands on: the switch, or the network `mnn.second`."""
+    tail: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Experts are only what stands behind this block, on the frozen blocks before it; 0: whole networks."""
+    views: Annotated[int, Field(ge=1, le=1000)] = 4
+    """Of tails: augmented views of every image, whose trunk features are kept in memory."""
+    objective: Literal["published", "combined", "residual"] = "published"
+    """What an expert learns: its class or not, alone; what the product needs to be right; or the log-odds that the switch lacks."""
+
+    @model_validator(mode="after")
+    def _of_tails(self) -> "ExpertSection":
+        if self.tail and (self.sampler == "hard" or self.ema or self.compile):
+            given = "sampler: hard" if self.sampler == "hard" else "ema" if self.ema else "compile"
+            raise MetannError(f"{given} is of whole networks; tails (tail = {self.tail}) know uniform sampling alone: leave it out")
+        if self.start == "scratch" and self.body == "second":
+            raise MetannError("start: scratch begins anew and takes nothing of a second body; give start: switch, or body: switch")
+        return self
 
 
 class MnnEvaluation(Section):
@@ -63,8 +84,16 @@ class MnnSection(MnnEvaluation):
     """A name of `networks`."""
     controls: tuple[str, ...] = ("longer", "wide")
     """Names of `networks` that are compared at their cost."""
+    second: str | None = None
+    """A name of `networks`: the switch by the same recipe from other random weights, asked when the switch is unsure; left out: none."""
+    generic: bool = False
+    """Train one expert for all classes, as long as all experts together, and compare with it."""
+    longer: str | None = None
+    """A name of `networks` that is trained as long as switch and experts together; its own `epochs` are not read. Left out: none."""
     dataset_thresholds: Thresholds = (0.05, 0.1, 0.2)
     """An expert learns from the images whose probability for its class reaches this."""
+    unsure: Annotated[float, Field(gt=0, le=1)] | None = None
+    """And, where it is given, whose top probability is below this."""
     probabilities: Literal["in_sample", "out_of_fold"] = "in_sample"
     """Which probabilities choose the expert sets; out_of_fold: of networks that have not seen the image."""
     folds: Annotated[int, Field(ge=2, le=1000)] = 5
@@ -79,6 +108,58 @@ class MnnSection(MnnEvaluation):
         "mnn_test_threshold",
         "mnn_expert_sets",
         "mnn_misclassified",
+        "mnn_self_check",
         "mnn_cost",
     )
     """Files of metann/figures."""
+
+    def classes_in_a_job(self, classes: int) -> int:
+        """Experts that one process trains: of tails all of a dataset threshold, because what their trunk says is computed once."""
+        return classes if self.expert.tail else min(self.classes_per_job, classes)
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """Names of the networks that it is compared with at their own cost."""
+        return tuple(dict.fromkeys([*self.controls, *([self.longer] if self.longer else [])]))
+
+    def check(self, networks: Mapping[str, NetworkSection]) -> None:
+        """Whether the networks that it names are there and fit one another.
+
+        Raises:
+            MetannError: naming the key.
+        """
+        roles = {"switch": self.switch, "second": self.second, "longer": self.longer}
+        named = {f"mnn.{role}": name for role, name in roles.items() if name is not None}
+        for role, name in [*named.items(), *(("mnn.controls", name) for name in self.controls)]:
+            if name not in networks:
+                raise unknown(f"network (in {role})", name, networks, "the section `networks`")
+        switch = networks[self.switch]
+        if switch.imported:
+            raise MetannError(f"mnn.switch {self.switch!r} is a table; experts start from its weights: name a network with an architecture")
+        if self.second is not None:
+            self._check_second(switch, networks[self.second])
+        elif self.expert.body == "second":
+            raise MetannError("mnn.expert.body is 'second', but mnn.second names no network; add one like the switch and name it there")
+        if self.longer is not None and (networks[self.longer].imported or networks[self.longer].weights):
+            raise MetannError(f"mnn.longer {self.longer!r} is not trained here, so it cannot be trained longer; name a network that is")
+        if self.longer is not None and self.longer in (self.switch, self.second):
+            raise MetannError(f"mnn.longer {self.longer!r} is the switch or the second network; add another one like the switch")
+        if self.expert.tail:
+            self._check_tail(switch)
+
+    def _check_second(self, switch: NetworkSection, second: NetworkSection) -> None:
+        if self.second == self.switch:
+            raise MetannError(f"mnn.second {self.second!r} is the switch itself; add another network like it")
+        mine, theirs = ((network.architecture, network.settings) for network in (switch, second))
+        if mine != theirs and self.expert.body == "second":
+            raise MetannError(f"mnn.second {self.second!r} is not built like the switch ({theirs}, not {mine}); experts start from it")
+
+    def _check_tail(self, switch: NetworkSection) -> None:
+        tail, blocks = self.expert.tail, registry.architecture_blocks(switch.architecture, switch.settings)
+        if blocks is None:
+            known = [name for name in registry.architectures() if registry.architecture_blocks(name, {}) is not None]
+            raise MetannError(f"mnn.expert.tail: {switch.architecture} does not name its blocks; known: {one_of(known)}")
+        if tail > blocks:
+            raise MetannError(f"mnn.expert.tail {tail}: the switch has {blocks} blocks; give 1 to {blocks}, or 0 for whole networks")
+        if self.probabilities == "out_of_fold":
+            raise MetannError("tails learn from the switch's answers on augmented views; give probabilities: in_sample, or tail: 0")

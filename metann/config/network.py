@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from metann import registry
 from metann.config.section import AnyPath, NonNegative, Section, at_home
-from metann.errors import MetannError, one_of, unknown
+from metann.errors import MetannError, one_of
 
 
 def scalar(value: object) -> object:
@@ -31,13 +31,12 @@ def check_architecture(architecture: str, settings: Settings) -> None:
     Raises:
         MetannError: an unknown architecture, a setting that it does not take, or one of another type.
     """
-    if architecture not in registry.architectures():
-        raise unknown("architecture", architecture, registry.architectures(), "metann/networks/")
+    registry.architecture_module(architecture)
     known = registry.architecture_settings(architecture)
     for key, value in settings.items():
-        if key not in known:
+        if key not in known and registry.ANYTHING not in known:
             raise MetannError(f"unknown setting {key!r} of {architecture}; known: {one_of(known) or 'none'}")
-        wanted = _SETTING_TYPES.get(known[key])
+        wanted = _SETTING_TYPES.get(known.get(key, ""))
         if wanted and (not isinstance(value, wanted) or isinstance(value, bool) != (wanted is bool)):
             raise MetannError(f"setting {key} = {value!r} of {architecture} is not of type {known[key]}")
         if isinstance(value, int | float) and not abs(value) <= _LARGEST:
@@ -65,13 +64,13 @@ class NetworkSection(Section):
     """One network: trained here, read from weights, or given as a table of probabilities."""
 
     architecture: str | None = None
-    """A name of metann/networks."""
+    """A name of metann/networks, a function of your own as path/to/nets.py:build, or timm/NAME."""
     settings: Settings = {}
     """Of the architecture, such as width."""
     training: dict[str, Any] = {}
     """Keys of `training` that differ for this network."""
     weights: Annotated[str | None, AfterValidator(_home_of_file)] = None
-    """A local file, 'published', or a torchvision weight name: no training."""
+    """A local file, 'published', 'pretrained' (timm), or a torchvision weight name: no training."""
     mean: Channels = ()
     """Of `weights`: what was subtracted from pixel values in [0, 1], a number for each channel; none: the training images' own."""
     std: Spread = ()

@@ -15,18 +15,20 @@ from metann.config.cascade import CascadeSection
 from metann.config.data import DataSection
 from metann.config.figures import figures_of
 from metann.config.hypernetwork import HypernetworkSection
+from metann.config.latency import LatencySection
 from metann.config.mixture import MixtureSection
 from metann.config.mnn import MnnSection
 from metann.config.network import NetworkSection
 from metann.config.section import Name, NonNegative, Section, read_section
 from metann.config.statistics import StatisticsSection
 from metann.config.training import TrainingSection
-from metann.errors import MetannError, unknown
+from metann.errors import MetannError
 
 # Where a key of an earlier version stands now.
 MOVED = {
     "expert": "`expert` is `mnn.expert` now, and `expert.classes_per_job` is `mnn.classes_per_job`; move them into the section `mnn`",
 }
+MILLISECONDS = "pareto_ms"
 
 
 class Config(Section):
@@ -49,8 +51,10 @@ class Config(Section):
     """Left out: no mixtures in this run."""
     hypernetwork: HypernetworkSection | None = None
     """Left out: no hypernetworks in this run."""
+    latency: LatencySection | None = None
+    """Left out: milliseconds are not measured."""
     statistics: StatisticsSection = StatisticsSection()
-    figures: Annotated[tuple[str, ...], figures_of(None)] = ()
+    figures: Annotated[tuple[str, ...], figures_of(None)] = ("pareto",)
     """Over all families; those of one family stand in its section."""
 
     @model_validator(mode="before")
@@ -72,20 +76,20 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _references(self) -> "Config":
-        named = [("mnn.switch", self.mnn.switch), *(("mnn.controls", name) for name in self.mnn.controls)] if self.mnn else []
-        for role, name in named:
-            if name not in self.networks:
-                raise unknown(f"network (in {role})", name, self.networks, "the section `networks`")
-        if self.mnn and self.networks[self.mnn.switch].imported:
-            raise MetannError(
-                f"mnn.switch {self.mnn.switch!r} is a table; experts start from its weights: name a network with an architecture"
-            )
+        if self.mnn:
+            self.mnn.check(self.networks)
         if self.cascade:
             self.cascade.network_names(list(self.networks))
         if len(set(self.seeds)) != len(self.seeds):
             raise MetannError(f"seeds {list(self.seeds)} repeat; give each once")
         for name in self.networks:
             self.training_of(name)
+        if self.latency is None and MILLISECONDS in self.figures:
+            raise MetannError(
+                f"figure {MILLISECONDS} shows milliseconds that nobody measures; add a section `latency: {{}}`, or leave it out"
+            )
+        if self.latency is not None and "figures" not in self.model_fields_set:
+            object.__setattr__(self, "figures", (*self.figures, MILLISECONDS))
         return self
 
     @property

@@ -4,6 +4,8 @@ Units are pairs of classes; U units, S seeds. Frames have the columns of `metann
 and seed.
 """
 
+import json
+
 import numpy as np
 import pandas as pd
 
@@ -52,7 +54,11 @@ def setting_rows(multiclass: pd.DataFrame) -> pd.DataFrame:
         The columns of `metann.report.overview`.
     """
     name = multiclass["experiment"].astype(str) + "_" + multiclass["generator"].astype(str)
-    rows = multiclass.assign(family="hypernetwork", setting=name + ", all classes", role="setting")
+    load = [
+        json.dumps({"experiment": experiment, "generator": generator})
+        for experiment, generator in zip(multiclass["experiment"], multiclass["generator"], strict=True)
+    ]
+    rows = multiclass.assign(family="hypernetwork", setting=name + ", all classes", role="setting", load=load)
     means = rows[rows["split"] == "val"].groupby("setting")["accuracy"].mean()
     best = means.idxmax() if len(means) else None
     return rows.assign(chosen=rows["setting"] == best)[list(COLUMNS)]

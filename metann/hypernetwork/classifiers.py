@@ -106,7 +106,7 @@ def build_classifier(name: str, channels: int, image_size: int, **settings: Any)
         MetannError: unknown name or setting, a network with batch norm, or images that are too small.
     """
     if name not in OWN:
-        if name not in registry.architectures():
+        if not ("/" in name or registry.own_network(name) or name in registry.architectures()):
             raise unknown("classifier", name, [*OWN, "an architecture without batch norm"], "metann/hypernetwork/classifiers.py")
         network = build(name, 2, channels, image_size, **settings)
         if any(isinstance(part, _BatchNorm) for part in network.modules()):

@@ -125,7 +125,7 @@ class GeneratedClassifier:
         """What a generator wrote from z, with a header that says how."""
         kept = ("architecture", "channels", "image_size", "mean", "std", "classifier", "settings", "dataset", "digest", "experiment")
         header = {key: trained.header[key] for key in (*kept, "generator", "generator_digest", "numbers", "z_size")}
-        header |= {"bits": trained.header["bits"]} if trained.header.get("bits") else {}
+        header |= {key: trained.header[key] for key in ("bits", "sources") if trained.header.get(key)}
         header |= {"kind": CLASSIFIER, "class_names": list(class_names), "num_classes": len(class_names)}
         header |= {"macs": len(z_MD) * trained.header["macs"], "written": len(z_MD)}
         return cls(trained.classifier, parameters, z_MD, header | dict(made))

@@ -119,7 +119,7 @@ def matched(setting: SettingSection, shape: Shape) -> SettingSection:
         return setting
     of, name = setting.match.of, setting.match.count
     wanted = costs(of, shape).parameters if name == "parameters" else active_macs(of, shape)
-    whole = architecture_settings(setting.experts.architecture)["width"] == "int"
+    whole = architecture_settings(setting.experts.architecture).get("width") == "int"
     unit = 1 if whole else STEP
 
     def with_width(units: int) -> SettingSection:

@@ -4,6 +4,7 @@ Frames have one row per run and split, columns as `metann.mixture.evaluation.run
 mixture but a control, and one whose gate looks at the true class is a bound: neither can be chosen.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -114,11 +115,14 @@ def check_runs(runs: pd.DataFrame) -> list[int]:
 def settings(runs: pd.DataFrame, controls: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
     """Every run and control as rows (validation and test) of the table in which families meet, see `metann.report.overview`.
 
-    A gate that looks at labels is a control there, like a dense network. Chosen is the method of the lowest error.
+    Dense networks are controls, a gate that looks at labels is a bound. Chosen is the method of the lowest error.
     """
     mine, beside = runs[runs["split"] != "train"], controls[controls["split"] != "train"]
     usable, best = settings_of(runs), chosen.loc[chosen["role"] == "lowest_error", "setting"].iloc[0]
     named = [mine, beside.rename(columns={"control": "setting"})] if len(beside) else [mine]
     frame = pd.concat([part[list(_MEETING)] for part in named], ignore_index=True)
-    roles = np.where(frame["setting"].isin(usable), "setting", "control")
-    return frame.assign(family="mixture", role=roles, chosen=frame["setting"] == best)
+    dense = {*runs.loc[runs["experts"] == 1, "setting"], *beside["control"]}
+    roles = np.where(frame["setting"].isin(usable), "setting", np.where(frame["setting"].isin(dense), "control", "bound"))
+    trained = {name: json.dumps({"setting": name}) for name in runs.loc[~runs["uses_labels"].astype(bool), "setting"]}
+    load = frame["setting"].map(lambda name: trained.get(name, ""))
+    return frame.assign(family="mixture", role=roles, chosen=frame["setting"] == best, load=load)

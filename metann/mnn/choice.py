@@ -6,6 +6,7 @@ many noisy numbers, and carries the permutation p of a maximum.
 Shapes: N images, C cells.
 """
 
+import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -87,7 +88,7 @@ def choose(results: pd.DataFrame, prefixes: Sequence[Prefix], statistics: Statis
             if pick is not None:
                 row = _describe(pick, val, test, statistics)
                 p = permutation_p(mine, statistics.permutations) if scope == "best_on_test" else np.nan
-                rows.append({"seed": seed, "scope": scope} | row | {"permutation_p": p, "baseline_macs": float(mine[0].macs(0))})
+                rows.append({"seed": seed, "scope": scope} | row | {"permutation_p": p, "baseline_macs": float(mine[0].macs(0, 0))})
     return pd.DataFrame(rows)
 
 
@@ -145,5 +146,9 @@ def settings(results: pd.DataFrame, choice: pd.DataFrame, confidence: float) -> 
             "macs": results["mean_macs"].astype(np.float64),
             "chosen": picked("chosen"),
             "cheapest": picked("cheapest"),
+            "load": [
+                json.dumps({"dataset_threshold": threshold, "switch_function": name})
+                for threshold, name in zip(results["dataset_threshold"], function, strict=True)
+            ],
         }
     )

@@ -9,10 +9,10 @@ and (1 - E_c) / (K - 1) at every other class. All v_c share their factor except 
 
 Rules (`rule`), each a score of class k that depends on the other classes in nothing, so that all have prefix tables:
     product             as above. An expert at E = 1/K changes nothing.
-    product_calibrated  logit E_k - logit prior_k instead of logit E_k + log(K - 1). prior_k is the share of class k among the
-                        images that expert k is asked about (`calibration.base_rates`): the expert at its base rate, not at
-                        1/K, changes nothing, which makes the update Bayes' rule for experts independent of the switch.
-                        prior_k = 1/K is `product`.
+    product_calibrated  a log S_k + b (logit E_k - logit prior_k). prior_k is the share of class k among the images that expert k
+                        is asked about (`calibration.base_rates`): the expert at its base rate, not at 1/K, changes nothing, which
+                        with weights a = b = 1 is Bayes' rule for experts independent of the switch. The weights are fitted
+                        (`calibration.fit_weights`), because they are not. prior_k = 1/K and a = b = 1 is `product`.
     replace             active classes take E_k in place of S_k (score log E_k); among them only the experts' log-odds rank.
 All three are the switch itself when no class is active.
 
@@ -24,6 +24,7 @@ The log of the least positive float64 is -745, so no product of positive factors
 Ties go to the class with the lower index, in predictions as in the order of a prefix.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -33,9 +34,15 @@ from metann.mnn import checks
 
 RULES = ("product", "product_calibrated", "replace")
 ZERO_LOG = -1e4
+_BLOCK = 2_000_000  # numbers of a block: 16 MB in float64
+Weights = tuple[float, float]
+"""a of the switch and b of the experts, both 1 but for `product_calibrated`."""
+EQUAL: Weights = (1.0, 1.0)
 
 
-def combine(switch_NK: Any, expert_NK: Any, active_NK: Any, *, rule: str = "product", prior_K: Any = None) -> np.ndarray:
+def combine(
+    switch_NK: Any, expert_NK: Any, active_NK: Any, *, rule: str = "product", prior_K: Any = None, weights: Weights = EQUAL
+) -> np.ndarray:
     """Probabilities of the meta network: softmax of the scores in the module's docstring.
 
     Args:
@@ -44,9 +51,10 @@ def combine(switch_NK: Any, expert_NK: Any, active_NK: Any, *, rule: str = "prod
         active_NK: (N, K) bool, which experts are asked; any set, not only a prefix.
         rule: one of `RULES`.
         prior_K: (K,) base rates in (0, 1), for `product_calibrated` only.
+        weights: a and b, for `product_calibrated` only.
 
     Returns:
-        (N, K) float64, rows sum to 1.
+        (N, K) float64, rows sum to 1; the largest is the class of the largest score, as in `prefix_predictions`.
 
     Raises:
         MetannError: shapes that differ, NaN, values outside [0, 1], unknown rule, missing or unused prior_K.
@@ -57,11 +65,18 @@ def combine(switch_NK: Any, expert_NK: Any, active_NK: Any, *, rule: str = "prod
     if active_NK.dtype != bool or active_NK.shape != switch_NK.shape:
         raise MetannError(f"active_NK is {active_NK.dtype} of shape {active_NK.shape}; needed: bool of shape {switch_NK.shape}")
     image_M, class_M = np.nonzero(active_NK)
-    return combine_answers(switch_NK, image_M, class_M, expert_NK[image_M, class_M], rule=rule, added_K=added_K)
+    return combine_answers(switch_NK, image_M, class_M, expert_NK[image_M, class_M], rule=rule, added_K=added_K, weights=weights)
 
 
 def combine_answers(
-    switch_NK: np.ndarray, image_M: np.ndarray, class_M: np.ndarray, expert_M: np.ndarray, *, rule: str, added_K: np.ndarray
+    switch_NK: np.ndarray,
+    image_M: np.ndarray,
+    class_M: np.ndarray,
+    expert_M: np.ndarray,
+    *,
+    rule: str,
+    added_K: np.ndarray,
+    weights: Weights = EQUAL,
 ) -> np.ndarray:
     """`combine` for experts that were asked one by one: M answers, of expert class_M[m] about image image_M[m].
 
@@ -73,15 +88,21 @@ def combine_answers(
         expert_M: (M,) float64 probabilities.
         rule: one of `RULES`.
         added_K: (K,) of `log_odds_added`.
+        weights: a and b.
 
     Returns:
         (N, K) float64, rows sum to 1.
     """
-    score_NK = _log(switch_NK)
-    score_NK[image_M, class_M] = _active_score(score_NK[image_M, class_M], expert_M, rule, added_K[class_M])
+    score_NK = weights[0] * logarithms(switch_NK)
+    score_NK[image_M, class_M] = _active_score(score_NK[image_M, class_M], expert_M, rule, added_K[class_M], weights[1])
+    best_N = score_NK.argmax(axis=1)
     score_NK -= score_NK.max(axis=1, keepdims=True)
     p_NK = np.exp(score_NK, out=score_NK)
     p_NK /= p_NK.sum(axis=1, keepdims=True)
+    # Two scores less than 2e-16 apart may round to one probability, and the lower class would win where the prefix table has the better.
+    lost_M = np.flatnonzero(p_NK.argmax(axis=1) != best_N)
+    if len(lost_M):
+        p_NK[lost_M, best_N[lost_M]] = np.nextafter(p_NK[lost_M].max(axis=1), 1)
     return p_NK
 
 
@@ -107,7 +128,9 @@ def prefix_order(switch_NK: Any) -> np.ndarray:
     return np.argsort(-checks.probability_table("switch_NK", switch_NK), axis=1, kind="stable")
 
 
-def prefix_predictions(switch_NK: Any, expert_NK: Any, *, rule: str = "product", prior_K: Any = None) -> np.ndarray:
+def prefix_predictions(
+    switch_NK: Any, expert_NK: Any, *, rule: str = "product", prior_K: Any = None, weights: Weights = EQUAL
+) -> np.ndarray:
     """Predicted class of every image for every number of active classes.
 
     Sorted by S, the classes that are not active compete only through their first one, and the active ones only through
@@ -117,7 +140,7 @@ def prefix_predictions(switch_NK: Any, expert_NK: Any, *, rule: str = "product",
         switch_NK: (N, K) probabilities of the switch.
         expert_NK: (N, K), column c is expert c's probability of its class.
         rule: one of `RULES`.
-        prior_K: (K,) base rates, for `product_calibrated` only.
+        prior_K, weights: for `product_calibrated` only.
 
     Returns:
         (N, K + 1) int64; column j: the prediction with the j most probable classes active. Column 0 is argmax S.
@@ -125,7 +148,23 @@ def prefix_predictions(switch_NK: Any, expert_NK: Any, *, rule: str = "product",
     Raises:
         MetannError: as in `combine`.
     """
-    without_NK, with_NK = _scores(switch_NK, expert_NK, rule, prior_K)
+    switch_NK, expert_NK = _checked(switch_NK, expert_NK)
+    n, classes = switch_NK.shape
+    prediction_NJ = np.empty((n, classes + 1), np.int64)
+    for rows in in_blocks(n, classes):
+        prediction_NJ[rows] = _block_predictions(switch_NK[rows], expert_NK[rows], rule, prior_K, weights)
+    return prediction_NJ
+
+
+def in_blocks(n: int, classes: int) -> Iterator[slice]:
+    """Rows of a table, so many at a time that its arrays of a block take megabytes; tables themselves may take a gigabyte."""
+    step = max(1, _BLOCK // classes)
+    yield from (slice(start, start + step) for start in range(0, n, step))
+
+
+def _block_predictions(switch_NK: np.ndarray, expert_NK: np.ndarray, rule: str, prior_K: Any, weights: Weights) -> np.ndarray:
+    """`prefix_predictions` of a few checked rows."""
+    without_NK, with_NK = _scores(switch_NK, expert_NK, rule, prior_K, weights)
     n, classes = with_NK.shape
     order_NK = prefix_order(switch_NK)
     without_NK = np.take_along_axis(without_NK, order_NK, axis=1)
@@ -139,7 +178,9 @@ def prefix_predictions(switch_NK: Any, expert_NK: Any, *, rule: str = "product",
     return prediction_NJ
 
 
-def prefix_correct(switch_NK: Any, expert_NK: Any, labels_N: Any, *, rule: str = "product", prior_K: Any = None) -> np.ndarray:
+def prefix_correct(
+    switch_NK: Any, expert_NK: Any, labels_N: Any, *, rule: str = "product", prior_K: Any = None, weights: Weights = EQUAL
+) -> np.ndarray:
     """Whether each image is classified rightly, for every number of active classes.
 
     Every switch function is one integer j(n) per image, and its accuracy the mean of the entries [n, j(n)].
@@ -149,7 +190,7 @@ def prefix_correct(switch_NK: Any, expert_NK: Any, labels_N: Any, *, rule: str =
         expert_NK: (N, K), column c is expert c's probability of its class.
         labels_N: (N,) true classes, whole numbers in 0..K-1.
         rule: one of `RULES`.
-        prior_K: (K,) base rates, for `product_calibrated` only.
+        prior_K, weights: for `product_calibrated` only.
 
     Returns:
         (N, K + 1) bool; column 0 is the switch alone, column K asks every expert.
@@ -157,8 +198,12 @@ def prefix_correct(switch_NK: Any, expert_NK: Any, labels_N: Any, *, rule: str =
     Raises:
         MetannError: as in `combine`, or labels of another length or range.
     """
-    prediction_NJ = prefix_predictions(switch_NK, expert_NK, rule=rule, prior_K=prior_K)
-    return prediction_NJ == checks.class_labels(labels_N, (len(prediction_NJ), prediction_NJ.shape[1] - 1))[:, None]
+    switch_NK, expert_NK = _checked(switch_NK, expert_NK)
+    labels_N = checks.class_labels(labels_N, switch_NK.shape)
+    correct_NJ = np.empty((len(switch_NK), switch_NK.shape[1] + 1), bool)
+    for rows in in_blocks(*switch_NK.shape):
+        correct_NJ[rows] = _block_predictions(switch_NK[rows], expert_NK[rows], rule, prior_K, weights) == labels_N[rows, None]
+    return correct_NJ
 
 
 def _better(score_N: np.ndarray, class_N: np.ndarray, other_N: np.ndarray, other_class_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -167,12 +212,11 @@ def _better(score_N: np.ndarray, class_N: np.ndarray, other_N: np.ndarray, other
     return np.where(take_N, other_N, score_N), np.where(take_N, other_class_N, class_N)
 
 
-def _scores(switch_NK: Any, expert_NK: Any, rule: str, prior_K: Any) -> tuple[np.ndarray, np.ndarray]:
+def _scores(switch_NK: Any, expert_NK: Any, rule: str, prior_K: Any, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
     """Scores of the classes when they are not active and when they are: two (N, K) float64."""
-    switch_NK, expert_NK = _checked(switch_NK, expert_NK)
     added_K = log_odds_added(rule, prior_K, switch_NK.shape[1])
-    without_NK = _log(switch_NK)
-    return without_NK, _active_score(without_NK, expert_NK, rule, added_K)
+    without_NK = weights[0] * logarithms(switch_NK)
+    return without_NK, _active_score(without_NK, expert_NK, rule, added_K, weights[1])
 
 
 def _checked(switch_NK: Any, expert_NK: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -180,12 +224,15 @@ def _checked(switch_NK: Any, expert_NK: Any) -> tuple[np.ndarray, np.ndarray]:
     return switch_NK, checks.probability_table("expert_NK", expert_NK, switch_NK.shape)
 
 
-def _active_score(without: np.ndarray, expert: np.ndarray, rule: str, added: np.ndarray) -> np.ndarray:
+def _active_score(without: np.ndarray, expert: np.ndarray, rule: str, added: np.ndarray, weight: float) -> np.ndarray:
     """Score of active classes by their score when not active and their expert's answer, element by element."""
-    return _log(expert) if rule == "replace" else without + (_log(expert) - _log(1 - expert) + added)
+    if rule == "replace":
+        return logarithms(expert)
+    return without + weight * (logarithms(expert) - logarithms(1 - expert) + added)
 
 
-def _log(p: np.ndarray) -> np.ndarray:
+def logarithms(p: np.ndarray) -> np.ndarray:
+    """log p, and `ZERO_LOG` of exactly 0."""
     return np.log(p, out=np.full(p.shape, ZERO_LOG), where=p > 0)
 
 

@@ -12,10 +12,12 @@ from metann.errors import MetannError, one_of
 from metann.files import read_sealed_json
 from metann.mnn.prefix import Prefix
 from metann.mnn.setting import functions_of
+from metann.mnn.training_length import Trained
 from metann.tables.frames import read_arrow
 from metann.tables.join import joined
-from metann.tables.probabilities import read_expert_probabilities, read_probabilities
-from metann.tables.samples import ExpertProbabilities, Probabilities, Samples
+from metann.tables.probabilities import read_expert_answers, read_probabilities
+from metann.tables.samples import Probabilities, Samples
+from metann.training.history import read_history
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,15 +32,17 @@ def evaluated(table: Table) -> Table:
 
 
 def read_experts(paths: list[Path], dataset_threshold: float, switch: Probabilities) -> tuple[np.ndarray, list[dict]]:
-    """Expert probabilities in the order of the switch's rows and classes, and what each expert's table says of itself.
+    """What experts say, in the order of the switch's rows and classes, and what each expert's table says of itself.
 
     Returns:
-        (N, K) float64, K dictionaries.
+        (N, K) float64, column c what expert c says of its class; or (N, K, K) float32, [n, c] what expert c says of all classes; and K
+        dictionaries.
     """
     classes = switch.p_NK.shape[1]
-    found: dict[int, ExpertProbabilities] = {}
+    answers: np.ndarray | None = None
+    found: dict[int, Samples] = {}  # without their rows: those of 1,000 experts are ten times the table that is made
     for path in paths:
-        expert = evaluated(read_expert_probabilities(path))
+        expert = evaluated(read_expert_answers(path))
         c, trained_at, seed = (expert.metadata.get(key) for key in ("class", "dataset_threshold", "seed"))
         if not isinstance(c, int) or not 0 <= c < classes:
             raise MetannError(f"{path} is for class {c!r}; the switch knows 0 .. {classes - 1}")
@@ -50,11 +54,19 @@ def read_experts(paths: list[Path], dataset_threshold: float, switch: Probabilit
             )
         if (other := switch.metadata.get("seed")) is not None and seed is not None and seed != other:
             raise MetannError(f"{path} is of seed {seed}, {switch.where} of seed {other}; give tables of one seed")
-        found[c] = joined(switch, expert)
+        same = joined(switch, expert)
+        says = same.p_NK if isinstance(same, Probabilities) else same.expert_probability
+        if answers is None:
+            answers = np.empty((len(switch), classes, *says.shape[1:]), says.dtype)
+        elif answers.ndim != says.ndim + 1:
+            first = next(iter(found.values())).where
+            raise MetannError(f"of {first} and {path} one is for one class and one for all: 2 kinds are given; give one kind")
+        answers[:, c] = says
+        found[c] = expert.take(np.arange(0))
     if missing := [c for c in range(classes) if c not in found]:
         raise MetannError(f"no expert table for class {missing[0]} ({len(missing)} of {classes} missing); give one for each class")
-    experts = [found[c] for c in range(classes)]
-    return np.stack([expert.expert_probability for expert in experts], axis=1), [expert.metadata for expert in experts]
+    assert answers is not None  # there are two classes or more
+    return answers, [found[c].metadata for c in range(classes)]
 
 
 def evaluation_metadata(table: Probabilities, experts: list[dict]) -> dict[str, Any]:
@@ -62,6 +74,7 @@ def evaluation_metadata(table: Probabilities, experts: list[dict]) -> dict[str, 
     names = given.get("class_names") or [str(k) for k in range(table.p_NK.shape[1])]
     seeds = {expert["seed"] for expert in experts if expert.get("seed") is not None} | ({given.get("seed")} - {None})
     macs = [expert.get("macs") for expert in experts]
+    trunks = [expert["trunk_macs"] for expert in experts if expert.get("trunk_macs")]
     return {
         "dataset": given.get("dataset"),
         "digest": given.get("digest"),
@@ -71,6 +84,7 @@ def evaluation_metadata(table: Probabilities, experts: list[dict]) -> dict[str, 
         "architecture": given.get("architecture"),
         "switch_macs": given.get("macs"),
         "expert_macs": None if None in macs else sum(macs) / len(macs),
+        **({"trunk_macs": trunks[0]} if trunks else {}),
         "states": [expert.get("state") for expert in experts],
     }
 
@@ -115,12 +129,38 @@ def read_cells(found: Sequence[Prefix]) -> "pd.DataFrame":
     return pa.concat_tables(part.replace_schema_metadata(None) for part in parts).to_pandas()
 
 
+def read_self_checks(found: Sequence[Prefix]) -> "pd.DataFrame":
+    """What evaluate-mnn wrote of each expert on its own question, beside the prefix tables."""
+    parts = [read_arrow(prefix.file.parent / "self_check.parquet", "self_check")[0] for prefix in found]
+    return pa.concat_tables(part.replace_schema_metadata(None) for part in parts).to_pandas()
+
+
 def read_controls(paths: Sequence[Path], seeds: set[int]) -> list[Probabilities]:
-    """Test images of plain networks of these seeds, or of none."""
-    found = [read_probabilities(path, "test") for path in paths]
+    """Validation and test images of networks of these seeds, or of none."""
+    found = [evaluated(read_probabilities(path)) for path in paths]
     for table in found:
         if table.metadata.get("seed") not in {*seeds, None}:
             raise MetannError(f"control {table.where} is of seed {table.metadata['seed']}; the evaluations have {one_of(seeds)}")
+    return found
+
+
+def read_trainings(folder: Path, switch: Probabilities) -> list[Trained]:
+    """How long each expert of a dataset threshold was trained; those that were not are left out.
+
+    Args:
+        folder: of the dataset threshold, with class_0, class_1 and so on.
+        switch: its table, whose multiply-accumulates are 1.
+
+    Raises:
+        MetannError: an expert is missing, or its files are not what train-expert wrote.
+    """
+    found = []
+    for c in range(switch.p_NK.shape[1]):
+        of_class = folder / f"class_{c}"
+        facts, epochs = read_sealed_json(of_class / "expert_set.json"), len(read_history(of_class / "training.csv"))
+        macs, whole = read_expert_answers(of_class / "expert_probabilities.parquet").metadata.get("macs"), switch.metadata.get("macs")
+        if epochs:
+            found.append(Trained(int(facts["size"]), epochs, macs / whole if macs and whole else 1.0))
     return found
 
 

@@ -27,13 +27,28 @@ from metann.mnn.combination import combine_answers, log_odds_added
 from metann.mnn.evaluation import prefix_lengths, prefix_mask
 from metann.mnn.run_folder import read_run
 from metann.mnn.setting import Rule
-from metann.mnn.single import combine_one
+from metann.mnn.single import combine_one, combine_one_vector
+from metann.mnn.vectors import combine_vectors
+from metann.networks._split import trunk_names, trunk_of
 from metann.training.objectives import class_probabilities
 from metann.weights.files import fill, load_state, read_header, save_weights
 from metann.weights.unfilled import build_unfilled
 
 KIND = "meta neural network"
-_KEPT = ("architecture", "settings", "num_classes", "channels", "image_size", "class_names", "mean", "std", "bits", "dataset", "digest")
+_KEPT = (
+    "architecture",
+    "settings",
+    "num_classes",
+    "channels",
+    "image_size",
+    "class_names",
+    "mean",
+    "std",
+    "bits",
+    "dataset",
+    "digest",
+    "sources",
+)
 
 
 class Combined(NamedTuple):
@@ -53,14 +68,25 @@ class Combined(NamedTuple):
 class MetaNeuralNetwork(nn.Module):
     """A switch, one expert for each class and the rule between them. Always in eval mode: its parts are trained one by one."""
 
-    def __init__(self, switch: nn.Module, experts: Sequence[nn.Module | None], rule: Rule, header: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        switch: nn.Module,
+        experts: Sequence[nn.Module | None],
+        rule: Rule,
+        header: dict[str, Any],
+        *,
+        tail: int = 0,
+        trunk: nn.Module | None = None,
+    ) -> None:
         """Put trained parts together.
 
         Args:
             switch: logits over K classes.
             experts: the same architecture, in class order; None for one that was not trained, whose answer is the switch's.
             rule: see `Rule`.
-            header: of the switch's weights file; class_names, channels, image_size, mean and std are used.
+            header: of the switch's weights file; architecture, class_names, channels, image_size, mean and std are used.
+            tail: experts are what stands behind so many blocks; 0: whole networks.
+            trunk: what the tails stand on; None: the switch's own blocks, whose features are taken as the switch runs.
 
         Raises:
             MetannError: not one expert for each class, or a rule that is none.
@@ -69,18 +95,30 @@ class MetaNeuralNetwork(nn.Module):
         classes = len(header["class_names"])
         if len(experts) != classes:
             raise MetannError(f"{len(experts)} experts for {classes} classes; each class needs one, or None")
-        self.switch, self.rule, self.header = switch, rule, header
+        self.switch, self.rule, self.header, self.tail, self.trunk = switch, rule, header, tail, trunk
         self.experts = nn.ModuleDict({str(c): expert for c, expert in enumerate(experts) if expert is not None})
         self._expert_of = list(experts)  # a ModuleDict takes longer to look into than a small network's layer to run
         self.function = SwitchFunction.parse(rule.switch_function)
-        self._added_K = log_odds_added(rule.combine, rule.prior_K, classes)
+        self._added_K = np.zeros(classes) if rule.for_all_classes else log_odds_added(rule.combine, rule.prior_K, classes)
         self._added = self._added_K.tolist()
         self._shape = (header["channels"], header["image_size"], header["image_size"])
         self._mean, self._std = tuple(header["mean"]), tuple(header["std"])
         self.macs = count_macs(switch, *self._shape[:2])
-        self._macs_K = np.array([self.macs if expert is not None else 0 for expert in experts], np.int64)
+        names = trunk_names(switch, header["architecture"], tail) if tail else []
+        behind = self.macs
+        if tail:
+            behind -= count_macs(nn.Sequential(*map(switch.get_submodule, names)), *self._shape[:2])
+        self._macs_K = np.array([behind if expert is not None else 0 for expert in experts], np.int64)
+        self.trunk_macs = 0 if trunk is None else self.macs - behind
+        self._seen: list[Tensor] = []
+        if tail and trunk is None:
+            switch.get_submodule(names[-1]).register_forward_hook(self._take)
         self.register_buffer("_place", torch.empty(0), persistent=False)  # goes where the module goes; to find a parameter takes longer
         self.requires_grad_(False).eval().to(memory_format=torch.channels_last)
+
+    def _take(self, module: nn.Module, given: Any, features: Tensor) -> None:  # noqa: ARG002
+        """Keep what the switch's trunk says, batch by batch."""
+        self._seen.append(features)
 
     @property
     def class_names(self) -> list[str]:
@@ -116,6 +154,7 @@ class MetaNeuralNetwork(nn.Module):
             found = f"{getattr(images_NCHW, 'dtype', type(images_NCHW).__name__)} of shape {tuple(getattr(images_NCHW, 'shape', ()))}"
             raise MetannError(f"images are {found}; needed: a tensor of torch.uint8 of shape (N, {', '.join(map(str, self._shape))})")
         device = self._buffers["_place"].device  # as an attribute it would take longer
+        self._seen.clear()
         with torch.inference_mode(), exact_arithmetic(device):
             pixels_NCHW = normalise(images_NCHW.to(device), self._mean, self._std)
             alone = len(images_NCHW) == 1 and self.rule.switch_temperature is None
@@ -132,10 +171,12 @@ class MetaNeuralNetwork(nn.Module):
             MetannError: images of another type or shape.
         """
         p_NK, active_NK, _ = (part.numpy() for part in self(pixels(images_NCHW, *self._shape[:2])))
-        trained_K = self._macs_K > 0
-        ran_NP = np.concatenate([np.ones((len(p_NK), 1), bool), active_NK & trained_K], axis=1)
-        parts = ("switch", *(f"expert {name}" for name in self.class_names))
-        return answer_of(p_NK, ran_NP, [self.macs, *self._macs_K], parts, active_NK=active_NK)
+        ran_NK = active_NK & (self._macs_K > 0)
+        ran, macs, parts = [np.ones((len(p_NK), 1), bool)], [self.macs], ["switch"]
+        if self.trunk is not None:
+            ran, macs, parts = [*ran, ran_NK.any(axis=1, keepdims=True)], [*macs, self.trunk_macs], [*parts, "second trunk"]
+        experts = (f"expert {name}" for name in self.class_names)
+        return answer_of(p_NK, np.concatenate([*ran, ran_NK], axis=1), [*macs, *self._macs_K], (*parts, *experts), active_NK=active_NK)
 
     def _one(self, pixels_1CHW: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """One image, in plain floats: beside a small network the calls of array libraries would take longer than the network."""
@@ -146,16 +187,32 @@ class MetaNeuralNetwork(nn.Module):
         else:
             length = int(prefix_lengths(self.function.name, self.function.parameters, [switch_K])[0])
             active = sorted(range(len(switch_K)), key=switch_K.__getitem__, reverse=True)[:length]  # a stable sort: ties by class
-        answers, macs, asked_K = {}, self.macs, [False] * len(switch_K)
+        answers, macs, asked_K, source = {}, self.macs, [False] * len(switch_K), None
         for c in active:
             asked_K[c] = True
             if (expert := self._expert_of[c]) is None:
-                answers[c] = switch_K[c]
-            else:
-                answers[c] = class_probabilities(expert(pixels_1CHW)).tolist()[0][c]
-                macs += self.macs
-        p_K = combine_one(switch_K, answers, rule=self.rule.combine, added_K=self._added)
+                answers[c] = switch_K if self.rule.for_all_classes else switch_K[c]
+                continue
+            if source is None:
+                source = self._source(pixels_1CHW)
+                macs += self.trunk_macs
+            said_K = class_probabilities(expert(source))
+            answers[c] = said_K.float().tolist()[0] if self.rule.for_all_classes else said_K.tolist()[0][c]
+            macs += int(self._macs_K[c])
+        rule = {"rule": self.rule.combine, "weights": self.rule.weights}
+        if self.rule.for_all_classes:
+            p_K = combine_one_vector(switch_K, list(answers.values()), **rule)
+        else:
+            p_K = combine_one(switch_K, answers, added_K=self._added, **rule)
         return np.array([p_K]), np.array([asked_K]), np.array([macs])
+
+    def _source(self, pixels_NCHW: Tensor) -> Tensor:
+        """What experts look at: pixels, or features of the trunk that they stand on; after the switch ran on these images."""
+        if not self.tail:
+            return pixels_NCHW
+        if self.trunk is not None:
+            return _logits(self.trunk, pixels_NCHW)
+        return self._seen[0] if len(self._seen) == 1 else torch.cat(self._seen)
 
     def _many(self, pixels_NCHW: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         raw_NK = class_probabilities(_logits(self.switch, pixels_NCHW)).float().cpu().numpy()
@@ -163,39 +220,56 @@ class MetaNeuralNetwork(nn.Module):
         if self.rule.switch_temperature is not None:
             switch_NK = apply_temperature(raw_NK, self.rule.switch_temperature).astype(np.float32).astype(np.float64)
         active_NK = prefix_mask(switch_NK, prefix_lengths(self.function.name, self.function.parameters, switch_NK))
+        ran_NK = active_NK & (self._macs_K > 0)
         class_M, image_M = np.nonzero(active_NK.T)
-        expert_M = self._ask(pixels_NCHW, raw_NK, class_M, image_M)
-        p_NK = combine_answers(switch_NK, image_M, class_M, expert_M, rule=self.rule.combine, added_K=self._added_K)
-        return p_NK, active_NK, active_NK @ self._macs_K + self.macs
+        answers = self._ask(pixels_NCHW, raw_NK, class_M, image_M, ran_NK.any(axis=1))
+        rule = {"rule": self.rule.combine, "weights": self.rule.weights}
+        if self.rule.for_all_classes:
+            p_NK = combine_vectors(switch_NK, image_M, answers, **rule)
+        else:
+            p_NK = combine_answers(switch_NK, image_M, class_M, answers, added_K=self._added_K, **rule)
+        return p_NK, active_NK, active_NK @ self._macs_K + self.macs + self.trunk_macs * ran_NK.any(axis=1)
 
-    def _ask(self, pixels_NCHW: Tensor, switch_NK: np.ndarray, class_M: np.ndarray, image_M: np.ndarray) -> np.ndarray:
-        """(M,) float64 answers; `class_M` rises, so each expert's images lie together. One transfer from the device for all."""
+    def _ask(self, pixels_NCHW: Tensor, switch_NK: np.ndarray, class_M: np.ndarray, image_M: np.ndarray, ran_N: np.ndarray) -> np.ndarray:
+        """(M,) float64 answers, or (M, K) float32 of experts for all classes; `class_M` rises, so each expert's images lie together. One
+        transfer from the device for all."""
         if not len(class_M):
-            return np.zeros(0)
+            return np.zeros((0, switch_NK.shape[1]) if self.rule.for_all_classes else 0)
         counts_K = np.bincount(class_M)
         asked = counts_K.nonzero()[0].tolist()
+        source, place_N = pixels_NCHW, np.arange(len(ran_N))
+        if self.tail and ran_N.any():
+            if self.trunk is None:
+                source = self._source(pixels_NCHW)
+            else:  # runs once for every image about which an expert is asked
+                source, place_N = self._source(_rows(pixels_NCHW, np.flatnonzero(ran_N))), np.cumsum(ran_N) - 1
         answers, start = [], 0
         for c in asked:
             stop = start + int(counts_K[c])
-            answers.append(self._answers(pixels_NCHW, switch_NK, c, image_M[start:stop]))
+            answers.append(self._answers(source, place_N, switch_NK, c, image_M[start:stop]))
             start = stop
-        expert_M = (answers[0] if len(answers) == 1 else torch.cat(answers)).cpu().numpy()
+        answered = (answers[0] if len(answers) == 1 else torch.cat(answers)).cpu().numpy()
         if (temperatures_K := self.rule.expert_temperatures_K) is not None:
+            apply = apply_temperature if self.rule.for_all_classes else apply_expert_temperature
+            answered = answered.astype(np.float64)
             for c in asked:
-                expert_M[class_M == c] = apply_expert_temperature(expert_M[class_M == c], temperatures_K[c])
-        return expert_M
+                answered[class_M == c] = apply(answered[class_M == c], temperatures_K[c])
+        return answered
 
-    def _answers(self, pixels_NCHW: Tensor, switch_NK: np.ndarray, c: int, image_M: np.ndarray) -> Tensor:
-        """(M,) float64 answers of expert c about M images, on their device."""
+    def _answers(self, source: Tensor, place_N: np.ndarray, switch_NK: np.ndarray, c: int, image_M: np.ndarray) -> Tensor:
+        """Answers of expert c about M images, on their device."""
         if (expert := self._expert_of[c]) is None:
-            return torch.from_numpy(switch_NK[image_M, c].astype(np.float64)).to(pixels_NCHW.device)
-        mine = pixels_NCHW if len(image_M) == len(pixels_NCHW) else pixels_NCHW[torch.from_numpy(image_M).to(pixels_NCHW.device)]
-        return class_probabilities(_logits(expert, mine))[:, c]
+            p_MK = torch.from_numpy(switch_NK[image_M]).to(source.device)
+        else:
+            p_MK = class_probabilities(_logits(expert, _rows(source, place_N[image_M])))
+        return p_MK.float() if self.rule.for_all_classes else p_MK[:, c].double()
 
     def save(self, path: Path | str) -> None:
         """Write everything into one safetensors file, whole or not at all."""
         header = {key: self.header[key] for key in (*_KEPT, "origin") if key in self.header}
         header |= {"kind": KIND, "rule": asdict(self.rule), "trained": [expert is not None for expert in self._expert_of]}
+        if self.tail:
+            header |= {"expert_tail": self.tail, "second_trunk": self.trunk is not None}
         save_weights(Path(path), self.state_dict(), header)
 
     @classmethod
@@ -221,7 +295,7 @@ class MetaNeuralNetwork(nn.Module):
         path = Path(path)
         if path.is_dir():
             parts, rule, header = read_run(path, seed, dataset_threshold, switch_function)
-            return cls(parts[0], parts[1:], rule, header)
+            return cls(parts.switch, parts.experts, rule, header, tail=parts.tail, trunk=parts.trunk)
         header = read_header(path, ())
         if header.get("kind") != KIND:
             raise MetannError(f"{path} is not a packed meta neural network; make one with: metann pack RUN --output model.safetensors")
@@ -230,8 +304,11 @@ class MetaNeuralNetwork(nn.Module):
         rule = {key: tuple(value) if isinstance(value, list) else value for key, value in header["rule"].items()}
         if switch_function is not None:
             rule["switch_function"] = switch_function
-        experts = [build_unfilled(header) if trained else None for trained in header["trained"]]
-        network = cls(build_unfilled(header), experts, Rule(**rule), header)
+        tail = header.get("expert_tail", 0)
+        alone = header | {"tail": tail} if tail else header
+        trunk = trunk_of(build_unfilled(header), header["architecture"], tail) if header.get("second_trunk") else None
+        experts = [build_unfilled(alone) if trained else None for trained in header["trained"]]
+        network = cls(build_unfilled(header), experts, Rule(**rule), header, tail=tail, trunk=trunk)
         fill(network, load_state(path), path, f"a meta neural network of {header['architecture']}")
         return network
 
@@ -240,3 +317,8 @@ def _logits(network: nn.Module, pixels_NCHW: Tensor) -> Tensor:
     if len(pixels_NCHW) <= CPU_BATCH:
         return network(pixels_NCHW)
     return torch.cat([network(piece) for piece in in_pieces(pixels_NCHW, pixels_NCHW.device)])
+
+
+def _rows(images: Tensor, rows: np.ndarray) -> Tensor:
+    """Some images of a batch; all of them where all are wanted in order, which `rows` of as many are."""
+    return images if len(rows) == len(images) else images[torch.from_numpy(rows).to(images.device)]

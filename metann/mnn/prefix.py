@@ -3,15 +3,16 @@
 Shapes: N images, K classes, J = K + 1 prefixes, G thresholds of the grid.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from metann.function_call import SwitchFunction
-from metann.mnn.evaluation import correct_at, evaluate_lengths, evaluate_thresholds, prefix_lengths
+from metann.mnn.evaluation import PrefixCounts, correct_at, evaluate_lengths, evaluate_thresholds, prefix_lengths
 from metann.statistics.paired import mcnemar_p
 from metann.tables.samples import Samples
 
@@ -53,7 +54,7 @@ class Prefix:
         """The file that it came from, for errors."""
         return self.samples.where
 
-    @property
+    @cached_property
     def splits(self) -> tuple[str, ...]:
         """Those of val and test that have images."""
         return tuple(split for split in ("val", "test") if (self.split == split).any())
@@ -72,10 +73,16 @@ class Prefix:
         """(N,) bool, whether each image is classified rightly."""
         return correct_at(self.correct_NJ, self.lengths(function))
 
-    def macs(self, mean_experts: Any) -> Any:
-        """Multiply-accumulates per image: the switch, and `mean_experts` experts; NaN where the networks' are unknown."""
+    def macs(self, mean_experts: Any, asked: Any) -> Any:
+        """Multiply-accumulates per image; NaN where the networks' are unknown.
+
+        Args:
+            mean_experts: experts per image.
+            asked: share of images about which any is asked: a trunk that is not the switch's runs once for each of them.
+        """
         parts = [np.nan if self.metadata.get(key) is None else float(self.metadata[key]) for key in ("switch_macs", "expert_macs")]
-        return parts[0] + parts[1] * np.asarray(mean_experts, np.float64)
+        trunk = float(self.metadata.get("trunk_macs") or 0.0)
+        return parts[0] + parts[1] * np.asarray(mean_experts, np.float64) + trunk * np.asarray(asked, np.float64)
 
     def columns(self) -> dict[str, Any]:
         """The table of images: sample_id, split, label, switch_prediction, p_0 .., correct_0 .. correct_K."""
@@ -101,16 +108,42 @@ def cell(prefix: Prefix, function: SwitchFunction) -> dict[str, Any]:
     """What one switch function does: columns of results.parquet, one row per split."""
     lengths_N = prefix.lengths(function)
     rows = [prefix.split == split for split in prefix.splits]
-    counts = [evaluate_lengths(prefix.correct_NJ[mask], lengths_N[mask]) for mask in rows]
+    asked = [np.count_nonzero(lengths_N[mask]) for mask in rows]
+    return _columns(prefix, function, [evaluate_lengths(prefix.correct_NJ[mask], lengths_N[mask]) for mask in rows], asked)
+
+
+def cells(prefix: Prefix, functions: Sequence[SwitchFunction]) -> Iterator[tuple[SwitchFunction, dict[str, Any]]]:
+    """Every function with its `cell`; all thresholds are counted in one pass, so that 20,000 of them cost little more than one."""
+    of_threshold = {function: i for i, function in enumerate(f for f in functions if f.name == "threshold")}
+    thresholds_T = [function.parameters[0] for function in of_threshold]
+    parts = [prefix.select(split) for split in prefix.splits] if thresholds_T else []
+    grids = [evaluate_thresholds(part.switch_NK, part.correct_NJ, thresholds_T) for part in parts]
+    tops = [np.sort(part.switch_NK.max(axis=1).astype(np.float64)) for part in parts]
+    asked_T = [len(top) - np.searchsorted(top, thresholds_T, side="left") for top in tops]
+    for function in functions:
+        if function not in of_threshold:
+            yield function, cell(prefix, function)
+            continue
+        i = of_threshold[function]
+        counts = [
+            PrefixCounts(g.n, int(g.correct[i]), g.baseline_correct, int(g.fixed[i]), int(g.broken[i]), float(g.mean_experts[i]))
+            for g in grids
+        ]
+        yield function, _columns(prefix, function, counts, [int(asked[i]) for asked in asked_T])
+
+
+def _columns(prefix: Prefix, function: SwitchFunction, counts: Sequence[PrefixCounts], asked: Sequence[int]) -> dict[str, Any]:
+    """The columns of `cell`; `asked` images of each split ask at least one expert."""
     fixed, broken, mean_experts = (np.array([getattr(c, name) for c in counts]) for name in ("fixed", "broken", "mean_experts"))
+    share_asked = np.array([number / (count.n or np.nan) for number, count in zip(asked, counts, strict=True)])
     threshold = function.parameters[0] if function.name == "threshold" else np.nan
     return {
-        "seed": np.full(len(rows), prefix.metadata["seed"]),
+        "seed": np.full(len(counts), prefix.metadata["seed"]),
         "split": list(prefix.splits),
-        "switch_function": [function.name] * len(rows),
-        "parameter": [function.parameter] * len(rows),
-        "dataset_threshold": np.full(len(rows), prefix.metadata["dataset_threshold"]),
-        "test_threshold": np.full(len(rows), threshold),
+        "switch_function": [function.name] * len(counts),
+        "parameter": [function.parameter] * len(counts),
+        "dataset_threshold": np.full(len(counts), prefix.metadata["dataset_threshold"]),
+        "test_threshold": np.full(len(counts), threshold),
         "n": np.array([c.n for c in counts]),
         "correct": np.array([c.correct for c in counts]),
         "accuracy": np.array([c.accuracy for c in counts]),
@@ -119,19 +152,23 @@ def cell(prefix: Prefix, function: SwitchFunction) -> dict[str, Any]:
         "broken": broken,
         "mcnemar_p": mcnemar_p(fixed, broken),
         "mean_experts": mean_experts,
-        "mean_macs": prefix.macs(mean_experts),
+        "mean_macs": prefix.macs(mean_experts, share_asked),
     }
 
 
 def curve(prefix: Prefix, thresholds_G: Sequence[float] | np.ndarray = GRID) -> dict[str, Any]:
-    """The exact accuracy at every threshold of a grid, per split: split, threshold, n, correct, accuracy, fixed, broken, mean_experts."""
+    """The exact accuracy at every threshold of a grid, per split: split, threshold, n, correct, accuracy, fixed, broken, mean_experts,
+    and asked, the share of images about which an expert is asked."""
     thresholds_G = np.asarray(thresholds_G, np.float64)
     parts = []
     for split in prefix.splits:
         part = prefix.select(split)
         counts = evaluate_thresholds(part.switch_NK, part.correct_NJ, thresholds_G)
         numbers = {name: np.broadcast_to(getattr(counts, name), thresholds_G.shape) for name in _COUNTS}
-        parts.append({"split": np.full(len(thresholds_G), split), "threshold": thresholds_G} | numbers)
+        # #{top >= t} of N tops, counted from the sorted ones
+        top_N = np.sort(part.switch_NK.max(axis=1, initial=0.0).astype(np.float64))
+        asked = (len(part) - np.searchsorted(top_N, thresholds_G, side="left")) / (len(part) or np.nan)
+        parts.append({"split": np.full(len(thresholds_G), split), "threshold": thresholds_G} | numbers | {"asked": asked})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

@@ -1,21 +1,38 @@
 """The meta neural network that a run chose, found by what the run's tables say of themselves."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
 from metann import layout
 from metann.errors import MetannError, unknown
 from metann.mnn.setting import Rule
+from metann.networks._split import trunk_of
 from metann.tables.frames import read_arrow
 from metann.thresholds import format_threshold, parse_threshold
 from metann.weights.files import load_weights
 
 
+class Parts(NamedTuple):
+    """The networks of a run.
+
+    Attributes:
+        switch: logits over K classes.
+        experts: K, None for one that was not trained.
+        tail: experts are what stands behind so many blocks; 0: whole networks.
+        trunk: what tails stand on, where it is not the switch's.
+    """
+
+    switch: nn.Module
+    experts: list[nn.Module | None]
+    tail: int = 0
+    trunk: nn.Module | None = None
+
+
 def read_run(
     folder: Path, seed: int | None, dataset_threshold: float | None, switch_function: str | None
-) -> tuple[list[nn.Module | None], Rule, dict[str, Any]]:
+) -> tuple[Parts, Rule, dict[str, Any]]:
     """Switch and experts, the rule between them, and the header of the switch's weights with the `origin` of all.
 
     Args:
@@ -23,7 +40,7 @@ def read_run(
         seed, dataset_threshold, switch_function: instead of the first seed and of what was chosen on validation.
 
     Returns:
-        [switch, expert 0, .., expert K - 1], None for an expert that was not trained.
+        The networks, the rule between them, and the header.
 
     Raises:
         MetannError: not a run, an unknown seed or threshold, or files that are missing, broken or do not belong together.
@@ -51,14 +68,23 @@ def read_run(
         prior_K=tuple(evaluated["prior"]) if evaluated.get("prior") else None,
         switch_temperature=temperatures.get("switch"),
         expert_temperatures_K=tuple(temperatures["experts"]) if temperatures else None,
+        weights=tuple(evaluated.get("weights", (1.0, 1.0))),
+        for_all_classes=bool(evaluated.get("for_all_classes")),
     )
     same = {"digest": evaluated["digest"], "class_names": evaluated["class_names"]}
     switch_path = layout.place(folder, f"{layout.NETWORK}/weights.safetensors", network=evaluated["network"], seed=seed)
     switch, header = load_weights(switch_path, same | {"seed": seed})
-    parts: list[nn.Module | None] = [switch]
+    experts: list[nn.Module | None] = []
+    tail, body = 0, None
     for c in range(len(evaluated["class_names"])):
         path = layout.place(folder, f"{layout.EXPERT}/weights.safetensors", seed=seed, dataset_threshold=threshold, c=c)
         expert, found = load_weights(path, same | {"seed": seed, "class": c, "dataset_threshold": threshold})
-        parts.append(expert if found["state"] == "trained" else None)
+        experts.append(expert if found["state"] == "trained" else None)
+        tail, body = found.get("tail", 0), found.get("body")
     header["origin"] = {"run": described.get("run", folder.name), "seed": seed, "dataset_threshold": threshold}
-    return parts, rule, header
+    trunk = None
+    if tail and body is not None:
+        path = layout.place(folder, f"{layout.NETWORK}/weights.safetensors", network=body, seed=seed)
+        whole, _ = load_weights(path, same | {"seed": seed, "architecture": header["architecture"], "settings": header["settings"]})
+        trunk = trunk_of(whole, header["architecture"], tail)
+    return Parts(switch, experts, tail, trunk), rule, header

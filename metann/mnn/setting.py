@@ -22,7 +22,9 @@ class Rule:
         combine: a rule of metann.mnn.RULES.
         prior_K: base rates, for product_calibrated only.
         switch_temperature: divides the switch's logits.
-        expert_temperatures_K: divide the experts' log-odds; both temperatures or neither.
+        expert_temperatures_K: divide the experts' log-odds, or logits; both temperatures or neither.
+        weights: of switch and experts, for product_calibrated only.
+        for_all_classes: experts answer with probabilities of all classes, and not of their own.
     """
 
     switch_function: str
@@ -30,6 +32,8 @@ class Rule:
     prior_K: tuple[float, ...] | None = None
     switch_temperature: float | None = None
     expert_temperatures_K: tuple[float, ...] | None = None
+    weights: tuple[float, float] = (1.0, 1.0)
+    for_all_classes: bool = False
 
 
 def functions_in(test_thresholds: Iterable[float], switch_functions: Iterable[str]) -> list[SwitchFunction]:

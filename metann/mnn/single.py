@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from math import exp, log
 
-from metann.mnn.combination import ZERO_LOG
+from metann.mnn.combination import EQUAL, ZERO_LOG, Weights
 
 
-def combine_one(switch_K: Sequence[float], answers: Mapping[int, float], *, rule: str, added_K: Sequence[float]) -> list[float]:
+def combine_one(
+    switch_K: Sequence[float], answers: Mapping[int, float], *, rule: str, added_K: Sequence[float], weights: Weights = EQUAL
+) -> list[float]:
     """`combination.combine_answers` for one image; nothing is checked.
 
     Args:
@@ -14,17 +16,41 @@ def combine_one(switch_K: Sequence[float], answers: Mapping[int, float], *, rule
         answers: what the asked experts say, by class.
         rule: one of `combination.RULES`.
         added_K: of `combination.log_odds_added`.
+        weights: of switch and experts.
 
     Returns:
         K probabilities that sum to 1.
     """
-    score_K = [log(p) if p > 0 else ZERO_LOG for p in switch_K]
+    of_switch, of_expert = weights
+    score_K = [of_switch * (log(p) if p > 0 else ZERO_LOG) for p in switch_K]
     for c, expert in answers.items():
         yes = log(expert) if expert > 0 else ZERO_LOG
         if rule == "replace":
             score_K[c] = yes
         else:
-            score_K[c] += yes - (log(1 - expert) if expert < 1 else ZERO_LOG) + added_K[c]
+            score_K[c] += of_expert * (yes - (log(1 - expert) if expert < 1 else ZERO_LOG) + added_K[c])
+    return _normalised(score_K)
+
+
+def combine_one_vector(switch_K: Sequence[float], answers: Sequence[Sequence[float]], *, rule: str, weights: Weights) -> list[float]:
+    """`vectors.combine_vectors` for one image; nothing is checked.
+
+    Args:
+        switch_K: probabilities of the switch.
+        answers: K probabilities of each expert that was asked.
+        rule, weights: as in `combine_one`.
+
+    Returns:
+        K probabilities that sum to 1.
+    """
+    of_switch = 1.0 if not answers else 0.0 if rule == "replace" else weights[0]
+    score_K = [of_switch * (log(p) if p > 0 else ZERO_LOG) for p in switch_K]
+    for answer_K in answers:
+        score_K = [score + weights[1] * (log(p) if p > 0 else ZERO_LOG) for score, p in zip(score_K, answer_K, strict=True)]
+    return _normalised(score_K)
+
+
+def _normalised(score_K: Sequence[float]) -> list[float]:
     top = max(score_K)
     p_K = [exp(score - top) for score in score_K]
     total = sum(p_K)

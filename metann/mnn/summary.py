@@ -12,7 +12,8 @@ import pandas as pd
 from metann.figures._captions import caption
 from metann.mnn.setting import function_of
 from metann.mnn.summary_tables import controls_section, counted, expert_sets_section, mistakes_section
-from metann.report.text import count, interval, macs, markdown_table, p_value, percent, points, thresholds_text, times
+from metann.mnn.verdicts import paying, self_check_section, specialisation
+from metann.report.text import count, interval, markdown_table, p_value, percent, points, thresholds_text, times
 from metann.thresholds import format_threshold
 
 _WORDS = """\
@@ -30,6 +31,9 @@ Gain = (fixed - broken) / images.
 - **McNemar p**: how often images that differ would be split so unevenly by a fair coin.
 - **oracle**: knows the true class and asks for just as many experts as help; a ceiling, not a method. **Random prefix**: the same numbers \
 of experts, dealt to the images at random.
+- **second, generic**: one other network for all classes in place of the experts: another seed of the switch, or one expert for all. It \
+is asked where the switch is unsure, and both answers are multiplied. **Specialisation** is what experts gain over these; they **pay** if \
+they beat plain networks of the same training and of the same cost.
 - **MACs**: multiply-accumulates per image, of all networks that run."""
 
 
@@ -37,7 +41,7 @@ def summarise(tables: Mapping[str, pd.DataFrame], metadata: Mapping[str, Any], f
     """The whole text.
 
     Args:
-        tables: 'results', 'choice', 'controls', 'expert_sets' and 'misclassified' as collect_results writes them.
+        tables: 'results', 'choice', 'controls', 'expert_sets', 'self_check' and 'misclassified' as collect_results writes them.
         metadata: run, dataset, class_names, seeds, network, architecture, combine, temperature, confidence, permutations.
         figures: names of the figures to link to.
     """
@@ -46,7 +50,7 @@ def summarise(tables: Mapping[str, pd.DataFrame], metadata: Mapping[str, Any], f
     parts = [
         f"# {metadata['run']}: does a meta neural network pay on {metadata.get('dataset') or 'these images'}?",
         answer(chosen, metadata["confidence"]),
-        _against_networks(tables["controls"], metadata["confidence"]),
+        *_compared(tables["controls"], metadata),
         "## What was done",
         _what_was_done(tables["results"], metadata),
         "## The chosen setting",
@@ -57,6 +61,8 @@ def summarise(tables: Mapping[str, pd.DataFrame], metadata: Mapping[str, Any], f
         _exploratory(choice, tables["results"], metadata),
         "## The images that the switch gets wrong",
         mistakes_section(tables["misclassified"], chosen),
+        "## Each expert on its own question",
+        self_check_section(tables["self_check"], chosen),
         "## What the experts learned from",
         expert_sets_section(tables["expert_sets"], chosen, metadata),
     ]
@@ -86,19 +92,10 @@ def answer(chosen: pd.DataFrame, confidence: float) -> str:
     return text
 
 
-_BESIDE = {"gain": "better than", "loss": "worse than", "no evidence": "not distinguishable from"}
-
-
-def _against_networks(controls: pd.DataFrame, confidence: float) -> str:
-    sentences = []
-    for name, rows in controls[controls["kind"] == "network"].groupby("control", sort=False):
-        found = counted(rows, confidence)
-        cost = f" at {macs(rows['mean_macs'].mean())} MACs" if np.isfinite(rows["mean_macs"].mean()) else ""
-        sentences.append(
-            f"The plain network `{name}`{cost} reaches {percent(rows['accuracy'].mean())}: the meta network is {_BESIDE[found.word]} it, "
-            f"{found.numbers}."
-        )
-    return " ".join(sentences)
+def _compared(controls: pd.DataFrame, metadata: Mapping[str, Any]) -> list[str]:
+    """Specialisation first, then paying."""
+    confidence = metadata["confidence"]
+    return [specialisation(controls, confidence), paying(controls, confidence, metadata.get("longer"))]
 
 
 def _what_was_done(results: pd.DataFrame, metadata: Mapping[str, Any]) -> str:
@@ -109,12 +106,16 @@ def _what_was_done(results: pd.DataFrame, metadata: Mapping[str, Any]) -> str:
     lines = [
         f"- A switch (`{metadata.get('architecture') or metadata.get('network') or 'given as a table'}`) learned the {classes} classes.",
         f"- For {count(len(thresholds), 'dataset threshold')} ({thresholds_text(thresholds)}), {classes} experts, one per class, learned "
-        "to say yes or no on the training images for which the switch found their class likely enough.",
+        f"{_lesson(metadata)} on the training images for which the switch found their class likely enough.",
         f"- {settings:,} settings were tried on {n['val']:,} validation images. The one with the most images right, of equals the "
         f"cheapest, was then read off once on {n['test']:,} test images. No test image took part in the choice.",
         f"- Seeds: {seeds}. Answers are combined by `{metadata.get('combine')}`, temperature `{metadata.get('temperature')}`.",
     ]
     return "\n".join(lines)
+
+
+def _lesson(metadata: Mapping[str, Any]) -> str:
+    return "which class an image is of, beside the switch," if metadata.get("for_all_classes") else "to say yes or no"
 
 
 def _chosen(chosen: pd.DataFrame, choice: pd.DataFrame, metadata: Mapping[str, Any]) -> str:

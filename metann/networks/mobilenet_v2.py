@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from metann.networks._blocks import conv_norm, initialise, pooled
 
 NAMES = ("mobilenet_v2", "mobilenetv2_x0_5", "mobilenetv2_x0_75", "mobilenetv2_x1_0", "mobilenetv2_x1_4")
+BLOCKS = 19  # how many `blocks` gives
 STAGES = (  # expansion, channels, blocks, stride of the first
     (1, 16, 1, 1),
     (6, 24, 2, 1),
@@ -68,3 +69,8 @@ def build(name: str, num_classes: int, channels: int, image_size: int) -> nn.Mod
     """The name ends in the width: x0_75 is 0.75."""
     width = 1.0 if name == "mobilenet_v2" else float(name.split("_x")[1].replace("_", "."))
     return MobileNetV2(num_classes, channels, width)
+
+
+def blocks(network: nn.Module) -> list[tuple[str, ...]]:
+    """The stem, the residual blocks and the last convolution."""
+    return [(f"features.{index}",) for index in range(len(network.features))]

@@ -13,6 +13,7 @@ from torch.nn import functional
 from metann.networks._blocks import conv_norm, pooled
 
 NAMES = ("repvgg_a0", "repvgg_a1", "repvgg_a2")
+BLOCKS = 5  # how many `blocks` gives
 BLOCKS = (2, 4, 14, 1)
 STRIDES = (1, 2, 2, 2)
 WIDTHS = {  # of the stem and of the four stages
@@ -103,3 +104,8 @@ class RepVGG(nn.Module):
 def build(name: str, num_classes: int, channels: int, image_size: int, *, fused: bool = False) -> nn.Module:  # noqa: ARG001  (any size)
     """A `RepVGG`; `fused` builds the inference form, which is not for training."""
     return RepVGG(num_classes, channels, WIDTHS[name], bool(fused))
+
+
+def blocks(network: nn.Module) -> list[tuple[str, ...]]:  # noqa: ARG001
+    """The stem and the stages."""
+    return [(f"stage{index}",) for index in range(5)]

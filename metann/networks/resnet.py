@@ -6,6 +6,7 @@ from metann.networks._blocks import initialise, pooled
 from metann.networks._residual import BasicBlock, Bottleneck, stage
 
 NAMES = ("resnet18", "resnet34", "resnet50")
+BLOCKS = 5  # how many `blocks` gives
 SHAPES = {"resnet18": (BasicBlock, (2, 2, 2, 2)), "resnet34": (BasicBlock, (3, 4, 6, 3)), "resnet50": (Bottleneck, (3, 4, 6, 3))}
 
 
@@ -33,3 +34,8 @@ class ResNet(nn.Module):
 def build(name: str, num_classes: int, channels: int, image_size: int) -> nn.Module:  # noqa: ARG001  (any size fits)
     """The network of that depth."""
     return ResNet(num_classes, channels, *SHAPES[name])
+
+
+def blocks(network: nn.Module) -> list[tuple[str, ...]]:  # noqa: ARG001
+    """The stem and the stages."""
+    return [("conv1", "bn1", "relu", "maxpool"), ("layer1",), ("layer2",), ("layer3",), ("layer4",)]

@@ -6,6 +6,7 @@ from metann.errors import MetannError
 from metann.networks._blocks import at_least, conv_norm
 
 NAMES = ("resnet9",)
+BLOCKS = 4  # how many `blocks` gives
 LOGIT_SCALE = 0.125  # as published: keeps the first logits small under a high learning rate
 
 
@@ -54,3 +55,8 @@ def build(name: str, num_classes: int, channels: int, image_size: int, *, width:
     if width < 1:
         raise MetannError(f"{name}: width {width}; at least 1 is needed")
     return ResNet9(num_classes, channels, int(width))
+
+
+def blocks(network: nn.Module) -> list[tuple[str, ...]]:  # noqa: ARG001
+    """The stem and the stages."""
+    return [(f"features.{index}",) for index in range(4)]

@@ -6,6 +6,7 @@ from metann.networks._blocks import initialise, pooled
 from metann.networks._residual import BasicBlock, stage
 
 NAMES = ("resnet20", "resnet32", "resnet44", "resnet56")
+BLOCKS = 4  # how many `blocks` gives
 
 
 class ResNetCifar(nn.Module):
@@ -30,3 +31,8 @@ class ResNetCifar(nn.Module):
 def build(name: str, num_classes: int, channels: int, image_size: int) -> nn.Module:  # noqa: ARG001  (any size fits)
     """resnetD has depth D = 6 n + 2, n blocks a stage."""
     return ResNetCifar(num_classes, channels, (int(name.removeprefix("resnet")) - 2) // 6)
+
+
+def blocks(network: nn.Module) -> list[tuple[str, ...]]:  # noqa: ARG001
+    """The stem and the stages."""
+    return [("conv1", "bn1", "relu"), ("layer1",), ("layer2",), ("layer3",)]

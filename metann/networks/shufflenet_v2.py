@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from metann.networks._blocks import conv_norm, pooled
 
 NAMES = ("shufflenetv2_x0_5", "shufflenetv2_x1_0", "shufflenetv2_x1_5", "shufflenetv2_x2_0")
+BLOCKS = 5  # how many `blocks` gives
 WIDTHS = {  # of the three stages, and of the last convolution
     "shufflenetv2_x0_5": (48, 96, 192, 1024),
     "shufflenetv2_x1_0": (116, 232, 464, 1024),
@@ -62,3 +63,8 @@ class ShuffleNetV2(nn.Module):
 def build(name: str, num_classes: int, channels: int, image_size: int) -> nn.Module:  # noqa: ARG001  (any size fits)
     """The network of that width, with torch's default initialisation."""
     return ShuffleNetV2(num_classes, channels, WIDTHS[name])
+
+
+def blocks(network: nn.Module) -> list[tuple[str, ...]]:  # noqa: ARG001
+    """The stem, the stages and the last convolution."""
+    return [("conv1",), ("stage2",), ("stage3",), ("stage4",), ("conv5",)]

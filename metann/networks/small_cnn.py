@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from metann.errors import MetannError
 
 NAMES = ("small_cnn",)
+BLOCKS = "depth"  # how many `blocks` gives: a number, or the setting that says it
 
 
 class SmallCNN(nn.Module):
@@ -43,3 +44,9 @@ def build(name: str, num_classes: int, channels: int, image_size: int, *, width:
             f"{name}: width {width}, depth {depth} do not fit images of {image_size} pixels; width >= 1, 2**(depth-1) <= pixels"
         )
     return SmallCNN(num_classes, channels, int(width), int(depth))
+
+
+def blocks(network: nn.Module) -> list[tuple[str, ...]]:
+    """The stages, each to its ReLU."""
+    ends = [index + 1 for index, layer in enumerate(network.features) if isinstance(layer, nn.ReLU)]
+    return [tuple(f"features.{index}" for index in range(first, end)) for first, end in pairwise([0, *ends])]

@@ -4,6 +4,8 @@ vggNN_bn has a classifier 512 wide (chenyaofo's), vggNN_bn_4096 one 4096 wide be
 `pool` is the side of that pool: 1 in the weights of 2021, 7 in those of 2020, whose first linear map is 49 times as large.
 """
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 from metann.errors import MetannError
@@ -19,6 +21,7 @@ NAMES = (
     "vgg16_bn_4096",
     "vgg19_bn_4096",
 )
+BLOCKS = 5  # how many `blocks` gives
 CONVOLUTIONS = {"vgg11": (1, 1, 2, 2, 2), "vgg13": (2, 2, 2, 2, 2), "vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}  # a stage
 WIDTHS = (64, 128, 256, 512, 512)
 
@@ -64,3 +67,9 @@ def build(name: str, num_classes: int, channels: int, image_size: int, *, pool: 
     if pool < 1 or (pool != 1 and not wide):
         raise MetannError(f"{name}: pool {pool}; known: 1, and 7 with the names that end in _4096")
     return VGG(num_classes, channels, image_size, CONVOLUTIONS[name.split("_")[0]], 4096 if wide else 512, int(pool))
+
+
+def blocks(network: nn.Module) -> list[tuple[str, ...]]:
+    """The stages, each to its pool."""
+    ends = [index + 1 for index, layer in enumerate(network.features) if isinstance(layer, nn.MaxPool2d)]
+    return [tuple(f"features.{index}" for index in range(first, end)) for first, end in pairwise([0, *ends])]

@@ -104,7 +104,7 @@ def run_jobs(planned: Sequence[PlannedJob], times: Times, group: int = 1, classe
     jobs = []
     for job in planned:
         network = job.fields.get("network", "")
-        if job.rule == "train_network":
+        if job.rule in ("train_network", "train_longer"):
             seconds = times.network.get(network, 0.0)
         elif job.rule == "train_fold":
             count = folds[network, job.fields["seed"]]

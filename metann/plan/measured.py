@@ -12,7 +12,7 @@ from metann.errors import MetannError, one_of
 from metann.plan.graph import Times
 from metann.training.history import read_history
 
-_OF_THEIR_OWN = ("train_network", "train_fold", "export_probabilities", "export_out_of_fold", "train_expert")
+_OF_THEIR_OWN = ("train_network", "train_longer", "train_fold", "export_probabilities", "export_out_of_fold", "train_expert")
 """Rules whose times depend on the network, or on the classes that a job trains."""
 
 

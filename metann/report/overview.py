@@ -1,21 +1,28 @@
 """The table in which the families of a run meet, and the page over them. Pure: no files.
 
-One row for each setting, seed and split: family ('network' for plain networks), setting, role ('setting', 'control' or 'network'), seed,
-split, n, correct, accuracy with its Wilson interval (low, high), macs (multiply-accumulates per image, NaN where unknown), and whether
-validation chose it.
+One row for each setting, seed and split: family ('network' for plain networks), setting, role, seed, split, n, correct, accuracy with its
+Wilson interval (low, high), macs (multiply-accumulates per image, NaN where unknown), whether validation chose it, and `load`: what
+`metann.load` takes beside family and seed, as JSON; '' where there is no model to load.
+
+Roles: 'setting' of a family; 'network', a plain one; 'control', a plain network that a family trained in its own way; 'bound', which looks
+at the true class and is no method.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from metann.report.frontier import sentences
 from metann.report.text import count, macs, markdown_table, percent
 from metann.statistics.intervals import over_seeds, wilson_interval
 from metann.tables.probabilities import Probabilities
 
-COLUMNS = ("family", "setting", "role", "seed", "split", "n", "correct", "accuracy", "low", "high", "macs", "chosen")
+COLUMNS = ("family", "setting", "role", "seed", "split", "n", "correct", "accuracy", "low", "high", "macs", "chosen", "load")
+
+SIDE_BY_SIDE = ("family", "setting", "test accuracy", "interval (%)", "seeds", "images", "MACs")
 
 
 def network_rows(name: str, table: Probabilities, confidence: float) -> list[dict[str, Any]]:
@@ -30,7 +37,8 @@ def network_rows(name: str, table: Probabilities, confidence: float) -> list[dic
         cost = table.metadata.get("macs")
         row = {"family": "network", "setting": name, "role": "network", "seed": table.metadata.get("seed"), "split": split, "n": n}
         row |= {"correct": correct, "accuracy": correct / n, "low": float(low), "high": float(high)}
-        rows.append(row | {"macs": float("nan") if cost is None else float(cost), "chosen": False})
+        row |= {"macs": float("nan") if cost is None else float(cost), "chosen": False}
+        rows.append(row | {"load": json.dumps({"network": name})})
     return rows
 
 
@@ -50,18 +58,37 @@ def verdict_of(page: str) -> str:
     return next((line for line in page.splitlines() if line.startswith("**")), "")
 
 
-def summarise(run: str, results: pd.DataFrame, pages: Mapping[str, str], confidence: float) -> str:
+def summarise(run: str, results: pd.DataFrame, fronts: pd.DataFrame, pages: Mapping[str, str], confidence: float) -> str:
     """The page over a run's families, in Markdown.
 
     Args:
         run: its name.
         results: of `meet`.
+        fronts: of `metann.report.frontier.frontiers`.
         pages: family -> the text of its page.
         confidence: of the intervals over seeds.
     """
     parts = [f"# {run}"]
     for family, text in pages.items():
-        parts.append(f"## [{family}]({family}.md)\n\n{verdict_of(text)}")
+        parts += [f"## [{family}]({family}.md)\n\n{verdict_of(text)}", *sentences(results, fronts, family, confidence)]
+    rows = [[family, f"`{setting}`", *rest] for family, setting, *rest in side_by_side(results, confidence)]
+    parts += [
+        f"## Side by side\n\n{markdown_table(SIDE_BY_SIDE, rows)}",
+        f"{intervals_text(confidence)} All settings that were tried: `results.parquet`.",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def intervals_text(confidence: float) -> str:
+    """What the numbers side by side are."""
+    return (
+        f"Settings were chosen on validation images; the numbers are of test images. Intervals: {100 * confidence:g} %, over seeds "
+        "(Student t), or Wilson's for one seed."
+    )
+
+
+def side_by_side(results: pd.DataFrame, confidence: float) -> list[list[str]]:
+    """The chosen settings of every family and the plain networks on test images, a row of `SIDE_BY_SIDE` each."""
     test = results[(results["split"] == "test") & (results["chosen"] | (results["role"] == "network"))]
     rows = []
     chosen = test[test["role"] != "network"]
@@ -69,14 +96,8 @@ def summarise(run: str, results: pd.DataFrame, pages: Mapping[str, str], confide
         mine = chosen[chosen["family"] == family]
         rows.append(_row(family, " / ".join(dict.fromkeys(mine["setting"])), mine, confidence))
     plain = test[test["role"] == "network"]
-    rows += [_row("plain network", f"`{name}`", plain[plain["setting"] == name], confidence) for name in dict.fromkeys(plain["setting"])]
-    header = ["family", "setting", "test accuracy", "interval (%)", "seeds", "images", "MACs"]
-    parts.append(f"## Side by side\n\n{markdown_table(header, rows)}")
-    parts.append(
-        f"Settings were chosen on validation images; the numbers are of test images. Intervals: {100 * confidence:g} %, over seeds "
-        "(Student t), or Wilson's for one seed. All settings that were tried: `results.parquet`."
-    )
-    return "\n\n".join(part for part in parts if part) + "\n"
+    rows += [_row("plain network", str(name), plain[plain["setting"] == name], confidence) for name in dict.fromkeys(plain["setting"])]
+    return rows
 
 
 def _row(family: str, setting: str, rows: pd.DataFrame, confidence: float) -> list[str]:
@@ -87,7 +108,7 @@ def _row(family: str, setting: str, rows: pd.DataFrame, confidence: float) -> li
         family,
         setting,
         percent(mean),
-        f"{100 * low:.2f} to {100 * high:.2f}",
+        f"{100 * max(low, 0):.2f} to {100 * min(high, 1):.2f}",  # a t interval knows no ends
         count(seeds, "seed"),
         f"{int(rows['n'].iloc[0]):,}",
         macs(cost) if np.isfinite(cost) else "unknown",

@@ -36,6 +36,11 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def seed_text(seed: object) -> str:
+    """'seed 3', or 'no seed' of a table from elsewhere."""
+    return "no seed" if seed is None else f"seed {seed}"
+
+
 def thresholds_text(thresholds: Sequence[float]) -> str:
     """'0.05, 0.10, 0.20', or the ends of a long list."""
     texts = [format_threshold(threshold) for threshold in thresholds]

@@ -54,6 +54,7 @@ def choose_cascade(
     if tables["results"]["seed"].nunique() != len(searches):
         raise MetannError("two searches are of one seed; give each seed once")
     chains = tables["frontier"]
+    fitted = {int(found["seed"]): found.get("temperatures") for found in facts}
     ranking = rank_pairs(tables["results"], tables["complementarity"], tables["networks"], search, objective)
     if ranking.empty:
         asked = f"the target of {facts[0]['target']:.4f}" if objective == "target_accuracy" else f"a budget of {facts[0]['budget']} MACs"
@@ -65,12 +66,12 @@ def choose_cascade(
         "ranking": ranking,
         "pairs": pairs,
         "choice": choice,
-        "settings": settings(tables["results"], choice if chains.empty else choice.iloc[:0], facts[0]["confidence"]),
+        "settings": settings(tables["results"], choice if chains.empty else choice.iloc[:0], facts[0]["confidence"], fitted),
     }
     if not chains.empty:
         targets = [found["target"] for found in facts]
         tables["frontier"] = with_choice(chains, search, objective, targets, facts[0]["budget"])
-        of_chains = settings_of(tables["frontier"], facts[0]["confidence"])
+        of_chains = settings_of(tables["frontier"], facts[0]["confidence"], fitted)
         tables["settings"] = pd.concat([tables["settings"], of_chains], ignore_index=True)
     kept: dict[str, Any] = {key: facts[0].get(key) for key in ("dataset", "digest", "class_names", "networks", "grid", "budget")}
     kept |= {"run": output.resolve().name, "confidence": facts[0]["confidence"], "target": [found["target"] for found in facts]}
@@ -86,7 +87,6 @@ def choose_cascade(
     for name, frame in tables.items():
         write_frame(output / "tables" / f"cascade_{name}.parquet", frame, f"cascade_{name}", kept)
     by_seed = {int(frame["seed"].iloc[0]): folder for frame, folder in zip(parts["results"], searches, strict=True)}
-    fitted = {int(found["seed"]): found.get("temperatures") for found in facts}
 
     def temperatures(seed: int, networks: list[str]) -> dict[str, list[float]]:
         return {"temperatures": [fitted[seed][name] for name in networks]} if fitted[seed] else {}

@@ -5,7 +5,7 @@ from typing import Any
 
 from metann.config.statistics import StatisticsSection
 
-TABLES = ("results", "choice", "controls", "curves", "expert_sets", "misclassified", "settings")
+TABLES = ("results", "choice", "controls", "curves", "expert_sets", "misclassified", "self_check", "settings")
 
 
 def collect_mnn(
@@ -14,6 +14,8 @@ def collect_mnn(
     output: Path,
     expert_sets: list[Path] | None = None,
     controls: list[Path] | None = None,
+    opinions: list[Path] | None = None,
+    longer: str | None = None,
     statistics: StatisticsSection | None = None,
     figures: list[str] | None = None,
 ) -> None:
@@ -29,6 +31,10 @@ def collect_mnn(
         expert_set.json files, or folders that hold some at any depth.
     controls
         Probabilities of plain networks to compare with, of the same seeds.
+    opinions
+        Probabilities of networks that are asked when the switch is unsure: another seed of it, the generic expert; of the same seeds.
+    longer
+        Which of the controls was trained as long as switch and experts together.
     statistics
         Confidence of the intervals, and number of permutations.
     figures
@@ -40,7 +46,7 @@ def collect_mnn(
     from metann.files import write_text
     from metann.mnn.choice import choose, settings
     from metann.mnn.controls import at_chosen_cell, curves
-    from metann.mnn.inputs import read_cells, read_controls, read_evaluations, read_expert_sets
+    from metann.mnn.inputs import read_cells, read_controls, read_evaluations, read_expert_sets, read_self_checks
     from metann.mnn.mistakes import count_by_threshold, count_mistakes
     from metann.mnn.summary import summarise
     from metann.tables.frames import write_frame
@@ -49,7 +55,9 @@ def collect_mnn(
     statistics = statistics or StatisticsSection()
     found = read_evaluations(evaluations)
     first = found[0].metadata
-    networks = read_controls(controls or [], {prefix.metadata["seed"] for prefix in found})
+    seeds = {prefix.metadata["seed"] for prefix in found}
+    networks = [table.select("test") for table in read_controls(controls or [], seeds)]
+    others = read_controls(opinions or [], seeds)
     results = read_cells(found)
     choice = choose(results, found, statistics)
 
@@ -62,8 +70,8 @@ def collect_mnn(
         mistakes.append(count_by_threshold(test))
         if chosen["dataset_threshold"] == prefix.metadata["dataset_threshold"]:
             mistakes.append(count_mistakes(test, chosen))
-            of_seed = [network for network in networks if network.metadata.get("seed") in (seed, None)]
-            rows += at_chosen_cell(test, chosen, of_seed, statistics.confidence)
+            of_seed = [[table for table in tables if table.metadata.get("seed") in (seed, None)] for tables in (networks, others)]
+            rows += at_chosen_cell(prefix, chosen, *of_seed, statistics.confidence)
 
     tables = {
         "results": results,
@@ -72,14 +80,27 @@ def collect_mnn(
         "curves": pd.concat(lines, ignore_index=True),
         "expert_sets": read_expert_sets(expert_sets or [], first["class_names"]),
         "misclassified": pd.concat([frame for frame in mistakes if len(frame)], ignore_index=True),
+        "self_check": read_self_checks(found),
         "settings": settings(results, choice, statistics.confidence),
     }
-    kept = ("dataset", "digest", "class_names", "network", "architecture", "switch_macs", "expert_macs", "combine", "temperature")
+    kept = (
+        "dataset",
+        "digest",
+        "class_names",
+        "network",
+        "architecture",
+        "switch_macs",
+        "expert_macs",
+        "combine",
+        "temperature",
+        "for_all_classes",
+    )
     metadata = {key: first.get(key) for key in kept} | {
         "run": output.resolve().name,
         "seeds": sorted({prefix.metadata["seed"] for prefix in found}),
         "confidence": statistics.confidence,
         "permutations": statistics.permutations,
+        "longer": longer,
         "code": stage_code("collect_mnn", captions=figures or ()),
     }
     for name in TABLES:

@@ -12,7 +12,7 @@ def collect_run(
     networks: list[Path] | None = None,
     statistics: StatisticsSection = StatisticsSection(),
 ) -> None:
-    """Write results.parquet and summary.md of a run: every setting of every family, and its plain networks, side by side.
+    """Write results.parquet, tables/run_frontier.parquet and summary.md: all settings of all families and the plain networks, side by side.
 
     Parameters
     ----------
@@ -28,7 +28,9 @@ def collect_run(
     from metann import layout
     from metann.errors import MetannError
     from metann.files import read_text, write_text
+    from metann.report.frontier import frontiers
     from metann.report.overview import meet, network_rows, summarise
+    from metann.report.text import seed_text
     from metann.tables.frames import read_frame, write_frame
     from metann.tables.probabilities import read_probabilities
     from metann.workflow.provenance import stage_code
@@ -37,16 +39,24 @@ def collect_run(
     if not names and not networks:
         raise MetannError("nothing to collect; give --families, --networks or both")
     settings = [read_frame(layout.place(run, layout.TABLE, table=f"{family}_settings"), f"{family}_settings") for family in names]
-    plain = []
+    plain, facts, notices = [], [frame.attrs for frame in settings], []
     for path in networks or []:
         table = read_probabilities(path)
         plain += network_rows(table.network, table, statistics.confidence)
+        facts.append(table.metadata)
+        said = [*table.metadata.get("assumed", ()), *table.metadata.get("notices", ())]
+        notices += [f"network {table.network}, {seed_text(table.metadata.get('seed'))}: {sentence}" for sentence in said]
     results = meet(settings, plain)
+    fronts = frontiers(results, statistics.confidence)
     pages = {family: read_text(layout.place(run, layout.PAGE, family=family)) for family in names}
     name = run.resolve().name
-    write_frame(
-        run / layout.RESULTS, results, "results", {"run": name, "confidence": statistics.confidence, "code": stage_code("collect_run")}
-    )
-    text = summarise(name, results, pages, statistics.confidence)
-    write_text(run / layout.SUMMARY, text)
+    metadata = {
+        "run": name,
+        "confidence": statistics.confidence,
+        "dataset": next((fact["dataset"] for fact in facts if fact.get("dataset")), None),
+    }
+    metadata |= {"notices": notices, "code": stage_code("collect_run")}
+    write_frame(run / layout.RESULTS, results, "results", metadata)
+    write_frame(layout.place(run, layout.TABLE, table=layout.RUN_FRONTIER), fronts, layout.RUN_FRONTIER, metadata)
+    write_text(run / layout.SUMMARY, summarise(name, results, fronts, pages, statistics.confidence))
     print(f"read {run / layout.SUMMARY}, look at {run / 'figures'}")

@@ -52,6 +52,7 @@ def describe_generator(*, weights: Path, tasks: Path, data: Path, adaptation: Ad
     metadata = described | {"code": stage_code("describe_generator", architectures=[header["classifier"]]), "versions": versions()}
     rows = {split: samples.rows(split) for split in ("train", "val", "test")}
     dropped_N = seen_before(prepared.images_NCHW, rows["test"], np.concatenate([rows["train"], rows["val"]]))
+    metadata["adaptation"] = adaptation.model_dump(mode="json")
     metadata["dropped_test_images"] = int(dropped_N.sum())
 
     def images_of(of: np.ndarray) -> ClassImages:

@@ -36,7 +36,7 @@ def draw_figure(name: str, *, run: Path, png: Path | None = None, svg: Path | No
     from metann.figures._style import save
     from metann.tables.frames import read_frame
 
-    files = {table: layout.place(run, layout.TABLE, table=table) for table in tables_of(name)}
+    files = {table: run / layout.table_of(table) for table in tables_of(name)}
     figure = importlib.import_module(f"metann.figures.{name}").draw({table: read_frame(path, table) for table, path in files.items()})
     for path, suffix in wanted.items():
         save(figure, path, suffix)

@@ -22,8 +22,9 @@ def evaluate_mnn(
 ) -> None:
     """Evaluate a switch with its experts at every test threshold and switch function, on validation and test images.
 
-    Writes prefix.parquet (for every image: right or wrong with its 0 .. K most probable classes active) and
-    cells/{switch function}.parquet, one row per split. A file that would not change is left alone.
+    Writes prefix.parquet (for every image: right or wrong with its 0 .. K most probable classes active),
+    self_check.parquet (each expert on its own question) and cells/{switch function}.parquet, one row per split.
+    A file that would not change is left alone.
 
     Parameters
     ----------
@@ -40,13 +41,17 @@ def evaluate_mnn(
     index
         A JSON file for the names of the cells; the workflow asks for one that is named after them.
     """
+    import numpy as np
+
     from metann.errors import MetannError
     from metann.files import write_json
     from metann.mnn.calibration import calibrated
     from metann.mnn.combination import prefix_correct
     from metann.mnn.inputs import evaluated, evaluation_metadata, read_experts
-    from metann.mnn.prefix import Prefix, cell
+    from metann.mnn.prefix import Prefix, cells
+    from metann.mnn.self_check import self_check
     from metann.mnn.setting import functions_in
+    from metann.mnn.vectors import vector_predictions
     from metann.tables.frames import write_frame
     from metann.tables.probabilities import read_probabilities
     from metann.thresholds import parse_threshold
@@ -58,23 +63,36 @@ def evaluate_mnn(
     table = evaluated(read_probabilities(switch))
     if not len(table):
         raise MetannError(f"{switch} has no validation or test images; those are what is evaluated")
-    expert_NK, experts_metadata = read_experts(experts, dataset_threshold, table)
+    experts_N, experts_metadata = read_experts(experts, dataset_threshold, table)
     if not len(table.rows("val")) and (combine == "product_calibrated" or temperature == "validation"):
         raise MetannError(f"{switch} has no validation images; 'product_calibrated' and temperature 'validation' are fitted on them")
-    switch_NK, expert_NK, prior_K, fitted = calibrated(table, expert_NK, dataset_threshold, combine, temperature)
-    correct_NJ = prefix_correct(switch_NK, expert_NK, table.label, rule=combine, prior_K=prior_K)
+    fitted = calibrated(table, experts_N, dataset_threshold, combine, temperature)
+    if fitted.experts.ndim == 3:
+        predicted = vector_predictions(fitted.switch_NK, fitted.experts, rule=combine, weights=fitted.weights)
+        correct_NJ = predicted == table.label[:, None]
+    else:
+        how = {"rule": combine, "prior_K": fitted.prior_K, "weights": fitted.weights}
+        correct_NJ = prefix_correct(fitted.switch_NK, fitted.experts, table.label, **how)
 
     metadata = evaluation_metadata(table, experts_metadata) | {
         "dataset_threshold": dataset_threshold,
         "combine": combine,
         "temperature": temperature,
-        "temperatures": fitted,
-        "prior": None if prior_K is None else prior_K.tolist(),
+        "temperatures": fitted.temperatures,
+        "prior": None if fitted.prior_K is None else fitted.prior_K.tolist(),
+        "weights": list(fitted.weights),
+        "for_all_classes": fitted.experts.ndim == 3,
         "code": stage_code("evaluate_mnn"),
     }
-    prefix = Prefix(table.sample_id, table.split, table.label, switch_NK, correct_NJ, metadata)
-    for function in functions:
-        write_frame(output / "cells" / f"{function.slug}.parquet", cell(prefix, function), "cell", metadata)
+    prefix = Prefix(table.sample_id, table.split, table.label, fitted.switch_NK, correct_NJ, metadata)
+    own_NK = fitted.experts if fitted.experts.ndim == 2 else np.einsum("nkk->nk", fitted.experts)
+    described = {"seed": metadata["seed"], "dataset_threshold": dataset_threshold}
+    checked = self_check(fitted.switch_NK, own_NK, table.label, table.split, metadata["class_names"], dataset_threshold)
+    columns = {key: [row[key] for row in checked] for key in checked[0]}
+    rows = {key: [value] * len(checked) for key, value in described.items()}
+    write_frame(output / "self_check.parquet", rows | columns, "self_check", metadata)
+    for function, found in cells(prefix, functions):
+        write_frame(output / "cells" / f"{function.slug}.parquet", found, "cell", metadata)
     # Last, because it says which cells there are.
     write_frame(output / "prefix.parquet", prefix.columns(), "prefix", metadata | {"switch_functions": [str(f) for f in functions]})
     if index is not None:

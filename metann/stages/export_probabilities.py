@@ -88,6 +88,7 @@ def export_probabilities(
         "versions": versions(),
         "code": stage_code("export_probabilities", architectures=[header["architecture"]]),
     }
+    metadata |= {"assumed": header["assumed"]} if header.get("assumed") else {}  # of weights from elsewhere; the page says it
     table = Probabilities(
         samples.sample_id[rows],
         samples.split[rows],

@@ -24,12 +24,15 @@ def import_probabilities(*, name: str, network: NetworkSection, output: Path) ->
     """
     import numpy as np
 
+    from metann.digests import FileDigests
     from metann.tables.imported import read_foreign, rename
     from metann.tables.notices import say
     from metann.tables.probabilities import write_probabilities
+    from metann.workflow.outside import digests_of
     from metann.workflow.provenance import stage_code, versions
 
-    table = rename(read_foreign(network), name, network, versions=versions(), code=stage_code("import_probabilities"))
+    made = {"asked": network.model_dump(mode="json", include={"split", "val_rows", "macs"}), "files": digests_of(network, FileDigests())}
+    table = rename(read_foreign(network), name, network, versions=versions(), code=stage_code("import_probabilities"), **made)
     write_probabilities(output, table)
     for split in sorted(set(table.split.tolist())):
         part = table.select(split)

@@ -71,7 +71,7 @@ def plan(
     from metann.plan.measured import measured_times
     from metann.plan.scheduling import schedule, useful_devices
     from metann.plan.text import check_arguments, clock, table
-    from metann.workflow.provenance import ROOT
+    from metann.workflow.project import project_folder
 
     check_arguments(interruptions, price, checkpoint_seconds, restart_seconds, repeats, devices_per_job, devices)
     if figure is not None and figure.suffix not in (".png", ".svg"):
@@ -81,11 +81,12 @@ def plan(
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise MetannError(f"cannot read the configuration {config}: {' '.join(str(error).split())}; give one with --config") from None
     planned = read_section(Config, values)
-    jobs_of_run = read_dag(dag(config, ROOT / "Snakefile", classes))
+    jobs_of_run = read_dag(dag(config, project_folder() / "Snakefile", classes))
     rules = {job.rule for job in jobs_of_run}
     group, k = 1, 0
     if planned.mnn is not None:
-        group, k = planned.mnn.classes_per_job, classes if classes is not None else class_count(planned.data)
+        k = classes if classes is not None else class_count(planned.data)
+        group = planned.mnn.classes_in_a_job(k)
     if network_seconds is not None and expert_seconds is not None:
         times, missing = Times(dict.fromkeys(planned.networks, network_seconds), expert=expert_seconds), []
     else:

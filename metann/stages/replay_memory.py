@@ -86,6 +86,7 @@ def replay_memory(
     metadata |= described.model_dump(mode="json") | {
         "capacity": memory.capacity,
         "shuffled": workload.shuffled,
+        "asked": {"memory": memory.model_dump(mode="json"), "workload": workload.model_dump(mode="json")},
         "code": stage_code("replay_memory"),
     }
     write_frame(output, pd.DataFrame(rows), "cascade_memory", metadata)

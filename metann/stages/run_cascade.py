@@ -110,6 +110,7 @@ def run_cascade(
         report |= describe(chain, work, split, str(target), seed) | compare_with_tables(tables, chain, record)
         metadata = {key: report[key] for key in ("networks", "thresholds", "score", "postcheck", "answer", "device", "batch_size", "split")}
         architectures = {member.header["architecture"] for member in chain.members}
+        metadata["asked"] = options.model_dump(mode="json", include={"memory", "workload"})
         metadata |= {"dataset": info.name, "digest": info.digest, "code": stage_code("run_cascade", architectures=architectures)}
         with together(output / "record.parquet", output / "report.json", output / "report.md") as (record_path, json_path, page_path):
             write_frame(record_path, record, "cascade_record", metadata)

@@ -83,7 +83,7 @@ def search_cascade(
     }
     metadata |= {"networks": names, "grid": grid, "target": target, "budget": budget, "confidence": statistics.confidence}
     metadata |= {"tried": tried, "max_length": options.max_length, "cross_fit": options.cross_fit}
-    metadata["code"] = stage_code("search_cascade")
+    metadata |= {"asked": options.model_dump(mode="json"), "code": stage_code("search_cascade")}
     for name in TABLES:
         frame = tables[name]
         frame.insert(0, "seed", metadata["seed"])

@@ -1,4 +1,4 @@
-"""Stage train_expert: one expert per class and dataset threshold, fine-tuned from the switch."""
+"""Stage train_expert: one expert per class and dataset threshold, from the switch or a second network; or one for all classes."""
 
 from pathlib import Path
 
@@ -7,7 +7,6 @@ from metann.config.mnn import ExpertSection
 
 def train_expert(
     *,
-    classes: list[int],
     dataset_threshold: float,
     switch: Path,
     probabilities: Path,
@@ -15,7 +14,11 @@ def train_expert(
     expert: ExpertSection,
     seed: int,
     output: Path,
+    classes: list[int] | None = None,
+    generic: Path | None = None,
     selection: Path | None = None,
+    body: Path | None = None,
+    unsure: float | None = None,
 ) -> None:
     """Train the experts of the given classes on the images whose probability for the class reaches the dataset threshold.
 
@@ -23,10 +26,11 @@ def train_expert(
     and expert_probabilities.parquet (validation and test images). An expert without images, or with images of one side
     only, is not trained: it answers with the switch's own probability, and its state says so.
 
+    With --generic one expert for all classes, the control, learns from the images of all experts which class an image is of,
+    for as many images as they saw together. Its files, with probabilities.parquet, go into the output itself.
+
     Parameters
     ----------
-    classes
-        One or more class numbers; how they are grouped into jobs changes no byte of the files.
     dataset_threshold
         In [0, 1].
     switch
@@ -41,57 +45,76 @@ def train_expert(
         Of this run.
     output
         Folder of this dataset threshold.
+    classes
+        One or more class numbers; how they are grouped into jobs changes no byte of the files.
+    generic
+        In place of classes: what count-training wrote; it says how long the generic expert is trained.
     selection
         Out-of-fold probabilities of the training images; without it the switch's own choose (as published).
+    body
+        Weights of the second network, for body 'second'.
+    unsure
+        Learn only from images whose top probability is below this.
     """
     from metann.compute.process import start_torch
-    from metann.cost.macs import count_macs
     from metann.data.prepared import read_prepared
     from metann.errors import MetannError
-    from metann.files import write_sealed_json
-    from metann.mnn.experts import Lesson, train_one
+    from metann.files import read_sealed_json, write_sealed_json
+    from metann.mnn.experts import train_one
+    from metann.mnn.lesson import Lesson, costs_of, described
+    from metann.mnn.tail_experts import TailLesson, train_tail
     from metann.tables.join import check_seed, joined
-    from metann.tables.probabilities import ExpertProbabilities, read_probabilities, write_expert_probabilities
+    from metann.tables.probabilities import read_probabilities, write_expert_probabilities, write_probabilities
     from metann.thresholds import parse_threshold
     from metann.training.classifier import COLUMNS
     from metann.training.history import write_history
     from metann.weights.files import load_weights, read_header, save_weights
     from metann.workflow.provenance import stage_code, versions
 
+    if (classes is None) == (generic is None):
+        raise MetannError("give either --classes, whose experts to train, or --generic, the training that the generic expert gets")
+    if (body is None) != (expert.body == "switch"):
+        raise MetannError(
+            f"body {expert.body!r} {'needs --body, the weights of the second network' if body is None else 'takes no --body'}"
+        )
     dataset_threshold = parse_threshold(dataset_threshold)
     device = start_torch(expert.device, expert.threads)
     prepared = read_prepared(data)
     info, samples = prepared.info, prepared.samples
-    if strange := [c for c in classes if not 0 <= c < len(info.class_names)]:
+    if strange := [c for c in classes or () if not 0 <= c < len(info.class_names)]:
         raise MetannError(f"class {strange[0]} is not in 0 .. {len(info.class_names) - 1}, the classes of {info.name}")
     table = read_probabilities(probabilities)
     p_NK = joined(samples, table).p_NK
-    of_switch = {"class_names": list(info.class_names), "digest": info.digest, "seed": seed}
-    if "network" in table.metadata:
-        of_switch["network"] = table.metadata["network"]
+    same = {"class_names": list(info.class_names), "digest": info.digest, "seed": seed}
+    of_switch = same | {"network": table.metadata["network"]} if "network" in table.metadata else same
     check_seed(table, seed)
     chosen_by_NK = p_NK[samples.rows("train")]
     if selection is not None:
         chosen_by_NK = joined(samples.select("train"), read_probabilities(selection)).p_NK
     code = stage_code("train_expert", architectures=[read_header(switch)["architecture"]])
-    lesson = Lesson(prepared, p_NK, chosen_by_NK, dataset_threshold, expert, seed, device, code)
+    module, header = load_weights(switch, expect=of_switch)
+    begins, also = module, {"tail": expert.tail} if expert.tail else {}
+    if body is not None:
+        built_alike = {key: header.get(key) for key in ("architecture", "settings", "mean", "std")}
+        begins, of_body = load_weights(body, expect=same | built_alike)
+        also |= {"body": of_body["network"]}
+    lesson = Lesson(prepared, p_NK, chosen_by_NK, dataset_threshold, expert, seed, device, module, header, begins, unsure, code)
+    tails = TailLesson(lesson) if expert.tail else None
+    costs = costs_of(lesson, table.metadata.get("macs"))
+    images = None if generic is None else read_sealed_json(generic)["expert_images"]
     settings = expert.model_dump(mode="json")
 
-    for c in classes:
-        folder = output / f"class_{c}"
-        module, header = load_weights(switch, expect=of_switch)
-        trained = train_one(c, lesson, module, header, folder)
-        identity = {"class": c, "dataset_threshold": dataset_threshold, "seed": seed}
+    folders = {None: output} if classes is None else {c: output / f"class_{c}" for c in classes}
+    for c, folder in folders.items():
+        trained = train_one(c, lesson, folder, images) if tails is None else train_tail(c, tails, folder, images)
+        identity = {"dataset_threshold": dataset_threshold, "seed": seed} | ({"network": "generic"} if c is None else {"class": c})
         made = identity | {"state": trained.facts.state, "code": code, "versions": versions()}
-        metadata = made | {"dataset": info.name, "digest": info.digest, "class_names": list(info.class_names)}
-        # An expert is built as the switch is; to count again would cost each job an import of 0.2 s.
-        metadata["macs"] = table.metadata.get("macs") or count_macs(trained.module, info.channels, info.image_size)
         write_history(folder / "training.csv", trained.history, COLUMNS)
         write_sealed_json(folder / "expert_set.json", trained.facts.as_dict() | identity)
-        keys = (column[lesson.asked] for column in (samples.sample_id, samples.split, samples.label))
-        answers = ExpertProbabilities(*keys, metadata, expert_probability=trained.answers_N)
-        write_expert_probabilities(folder / "expert_probabilities.parquet", answers)
-        save_weights(folder / "weights.safetensors", trained.module, header | made | {"training": settings})
+        answers = described(lesson, trained, made | costs)
+        write = write_probabilities if trained.log_partition is not None else write_expert_probabilities
+        write(folder / ("probabilities.parquet" if c is None else "expert_probabilities.parquet"), answers)
+        save_weights(folder / "weights.safetensors", trained.module, header | also | made | {"training": settings})
     # Only now: a job killed between two of its classes finds the finished ones again by their checkpoints.
-    for c in classes:
-        (output / f"class_{c}" / "checkpoint.pt").unlink(missing_ok=True)
+    for folder in folders.values():
+        (folder / "checkpoint.pt").unlink(missing_ok=True)

@@ -52,6 +52,7 @@ def train_generator(
     from metann.compute.process import start_torch
     from metann.cost.macs import count_macs, count_parameters
     from metann.data.prepared import read_prepared
+    from metann.digests import own_sources
     from metann.errors import MetannError
     from metann.hypernetwork.classifiers import build_classifier
     from metann.hypernetwork.generators import build_generator
@@ -130,6 +131,8 @@ def train_generator(
     write_frame(output / "tasks.parquet", task_columns(built, sets, info.class_names), "hypernetwork_tasks", made)
     header = made | {
         "kind": "generator",
+        "asked": experiment.model_dump(mode="json"),
+        "pixels": classifier.pixels,
         "generator_kind": generator.kind,
         "architecture": f"hypernetwork {classifier.name}",
         "num_classes": len(info.class_names),
@@ -140,6 +143,7 @@ def train_generator(
         "tasks": [i for i, name_of_set in enumerate(sets) if name_of_set == "train"],
         "training": training.model_dump(mode="json"),
     }
+    header |= own_sources([classifier.name])
     if info.bits:
         header["bits"] = info.bits  # of 16-bit files: what is learned from later is scaled alike
     save_weights(output / "weights.safetensors", trainer.best_weights(), header)

@@ -42,6 +42,7 @@ def train_mixture(
     from metann.config.mixture_setting import SettingSection, expand
     from metann.config.section import read_section
     from metann.data.prepared import read_prepared
+    from metann.digests import own_sources
     from metann.mixture.build import Shape, describe, matched
     from metann.mixture.embedding import embedding
     from metann.mixture.parts import parts_of
@@ -94,21 +95,25 @@ def train_mixture(
         device=device,
         cure=f"lower learning_rate (now {chosen.training.learning_rate})",
     )
-    header = same | {
-        "num_classes": shape.classes,
-        "channels": info.channels,
-        "image_size": info.image_size,
-        "mean": list(info.mean),
-        "std": list(info.std),
-        "dataset": info.name,
-        "setting": chosen.name,
-        "preset": chosen.preset,
-        "seed": seed,
-        "class_sets": class_sets or None,
-        "phases": [phase.model_dump(mode="json") for phase in chosen.phases],
-        "code": code,
-        "versions": versions(),
-    }
+    header = (
+        same
+        | {
+            "num_classes": shape.classes,
+            "channels": info.channels,
+            "image_size": info.image_size,
+            "mean": list(info.mean),
+            "std": list(info.std),
+            "dataset": info.name,
+            "setting": chosen.name,
+            "preset": chosen.preset,
+            "seed": seed,
+            "class_sets": class_sets or None,
+            "phases": [phase.model_dump(mode="json") for phase in chosen.phases],
+            "code": code,
+            "versions": versions(),
+        }
+        | own_sources(chosen.architectures())
+    )
     save_mixture(output / "weights.safetensors", trainer.mixture, header | describe(trainer.mixture.setting, shape))
     (output / "checkpoint.pt").unlink(missing_ok=True)
 

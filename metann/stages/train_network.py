@@ -16,6 +16,7 @@ def train_network(
     output: Path,
     fold: int | None = None,
     folds: int = 5,
+    epochs_of: Path | None = None,
 ) -> None:
     """Train one network on the training images and keep the best validation epoch.
 
@@ -41,6 +42,8 @@ def train_network(
         Leave this fold (0 .. folds-1) of the training images out, for out-of-fold probabilities.
     folds
         How many folds there are.
+    epochs_of
+        What count-training wrote: it says for how many epochs, in place of those of `training`.
     """
     import importlib
 
@@ -50,15 +53,20 @@ def train_network(
     from metann.compute.process import start_torch
     from metann.data.folds import fold_of
     from metann.data.prepared import read_prepared
+    from metann.digests import FileDigests, own_sources
     from metann.errors import MetannError
+    from metann.files import read_sealed_json
     from metann.networks._build import build
     from metann.seeds import derive_seed
     from metann.training.classifier import COLUMNS, LabelledImages, train
     from metann.training.history import write_history
     from metann.training.objectives import Classification
     from metann.weights.files import save_weights
+    from metann.workflow.outside import digests_of
     from metann.workflow.provenance import stage_code, versions
 
+    if epochs_of is not None:
+        training = training.model_copy(update={"epochs": read_sealed_json(epochs_of)["epochs"]})
     device = start_torch(training.device, training.threads)
     prepared = read_prepared(data)
     info, samples = prepared.info, prepared.samples
@@ -79,7 +87,7 @@ def train_network(
         "training": training.model_dump(mode="json"),
         "code": code,
         "versions": versions(),
-    }
+    } | own_sources([network.architecture])
     if info.bits is not None:
         header["bits"] = info.bits  # of 16-bit files: what is predicted later is scaled alike
     if fold is not None:
@@ -93,6 +101,7 @@ def train_network(
         history = []
         foreign = importlib.import_module("metann.weights.foreign")
         seen, assumed = foreign.normalisation((network.mean, network.std), found, header, network.weights)
+        header["files"] = digests_of(network, FileDigests())
         header |= found | seen | {"assumed": [*found.get("assumed", ()), *assumed]}
         for sentence in header["assumed"]:
             print(f"assumed: {sentence}")

@@ -126,6 +126,19 @@ def verdict_over_seeds(gains: Any, confidence: float = 0.95, p_of_seeds: Sequenc
     return Verdict(_word(low, high, p, confidence), mean, low, high, p, n, seeds, numbers)
 
 
+def verdict_of_difference(gain: float, low: float, high: float, p: float, n: int, confidence: float = 0.95) -> Verdict:
+    """Whether one share is above another where the images of one seed were counted apart, from an interval and an exact test of them.
+
+    Args:
+        gain, low, high: shares.
+        p: of Fisher's exact test.
+        n: images of each.
+        confidence: of the interval.
+    """
+    numbers = f"{points(gain)} points ({interval(low, high, confidence)}; exact Fisher {p_value(p)})"
+    return Verdict(_word(low, high, p, confidence), float(gain), low, high, p, n, 1, numbers)
+
+
 def verdict_of_chance(gain: Any, low: Any, high: Any, confidence: float = 0.95) -> Verdict:
     """Whether a choice is better than the same dealt at random, from the mean and standard deviation over all ways to deal.
 

@@ -80,6 +80,15 @@ def read_expert_probabilities(path: Path, split: str | None = None) -> ExpertPro
     return _read(Path(path), ExpertProbabilities, split)
 
 
+def read_expert_answers(path: Path, split: str | None = None) -> ExpertProbabilities | Probabilities:
+    """Read what one expert says, of its class alone or of all classes, whichever it is; errors as in `read_probabilities`."""
+    try:
+        names = pq.read_schema(path).names
+    except (OSError, pa.ArrowException):
+        names = []  # what is wrong with the file, the reader says
+    return read_probabilities(path, split) if "p_0" in names else read_expert_probabilities(path, split)
+
+
 def read_gate(path: Path, split: str | None = None) -> Gate:
     """Read what a mixture says of every image; errors as in `read_probabilities`."""
     return _read(Path(path), Gate, split)

@@ -56,6 +56,15 @@ def read_sealed(path: Path, kind: str, schema: int) -> tuple[pa.Table, dict[str,
     return arrow, _open(path, arrow, kind, schema)
 
 
+def read_description(path: Path) -> dict[str, Any]:
+    """What a table says of itself, unchecked, and without reading the table; {} where it says nothing.
+
+    Raises:
+        OSError, ValueError: no Parquet file.
+    """
+    return parse_header((pq.read_schema(path).metadata or {}).get(_META) or b"{}", path)
+
+
 class Header(BaseModel):
     """What every table may say of itself; families add their own."""
 

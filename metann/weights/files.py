@@ -16,9 +16,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from metann.digests import source_digest
 from metann.errors import MetannError, exhausted, failed_system
 from metann.files import atomic
 from metann.headers import check_types, parse_header
+from metann.registry import own_network
 from metann.weights.unfilled import REQUIRED, build_unfilled
 
 WRAPPERS = ("module.", "_orig_mod.")  # of data parallelism and of torch.compile
@@ -87,9 +89,11 @@ class Header(BaseModel):
     std: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = None
     network: str | None = None
     seed: int | None = None
+    tail: Annotated[int, Field(ge=1, le=1000)] | None = None
     digest: str | None = None
     bits: Annotated[int, Field(ge=1, le=16)] | None = None
     assumed: list[str] = []
+    sources: dict[str, str] = {}
 
     @model_validator(mode="after")
     def _of_one_shape(self) -> "Header":
@@ -122,7 +126,22 @@ def _header(file: Any, path: Path, required: Sequence[str] = REQUIRED) -> dict[s
     if missing := [key for key in required if header.get(key) is None]:
         raise MetannError(f"the header of {path} lacks {', '.join(missing)}; make the file again")
     check_types(Header, header, path, "make the file again")
+    for architecture, digest in header.get("sources", {}).items():
+        check_source(architecture, digest, path)
     return header
+
+
+def check_source(architecture: str, digest: str, path: Path) -> None:
+    """Refuse weights of a user's own network whose code is not what they were made with.
+
+    Raises:
+        MetannError: its file is gone, or another.
+    """
+    source, _ = own_network(architecture) or (Path(architecture), "")
+    if not source.is_file():
+        raise MetannError(f"{path} is of {architecture}, and there is no {source} in {Path.cwd()}; work in the folder that has it")
+    if source_digest(source) != digest:
+        raise MetannError(f"{path} was made with another {source}; bring that back, or make the weights again")
 
 
 def _check_content(header: dict[str, Any], state: Mapping[str, Tensor], path: Path) -> None:

@@ -20,7 +20,8 @@ from torch import nn
 
 from metann.errors import MetannError
 from metann.files import atomic
-from metann.weights import published_imagenet
+from metann.registry import TIMM
+from metann.weights import pretrained_timm, published_imagenet
 from metann.weights.files import check_header, fill, read_header
 from metann.weights.foreign import load_checkpoint
 from metann.weights.unfilled import build_unfilled
@@ -86,7 +87,7 @@ def pretrained(architecture: str, weights: str, header: Mapping[str, Any]) -> tu
 
     Args:
         architecture: its name.
-        weights: 'published' (CIFAR nets), a torchvision weight name such as IMAGENET1K_V1 (imagenet_* nets), or a local file.
+        weights: 'published' (CIFAR nets), 'pretrained' (timm), torchvision's name such as IMAGENET1K_V1 (imagenet_*), or a local file.
         header: num_classes, channels, image_size, settings and class_names of the data it will see.
 
     Returns:
@@ -96,6 +97,8 @@ def pretrained(architecture: str, weights: str, header: Mapping[str, Any]) -> tu
         MetannError: nothing published under that name, another class order, no connection, a damaged or unfitting file.
     """
     header = {**header, "architecture": architecture}
+    if architecture.startswith(TIMM) and weights == "pretrained":
+        return pretrained_timm.pretrained(architecture, header)
     if architecture.startswith("imagenet_") and re.fullmatch(r"[A-Z][A-Z0-9_]*", weights):
         return published_imagenet.pretrained(architecture, weights, header)
     if weights == "published":

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from metann.networks._build import build
+from metann.networks._split import tail_of
 
 REQUIRED = ("architecture", "num_classes", "channels", "image_size")
 
@@ -30,6 +31,7 @@ class _Unfilled(TorchFunctionMode):
 
 
 def build_unfilled(header: Mapping[str, Any]) -> nn.Module:
-    """The network that `header` describes, before `fill` gives it weights."""
+    """The network that `header` describes, or its tail where it says so, before `fill` gives it weights."""
     with _Unfilled():
-        return build(*(header[key] for key in REQUIRED), **header.get("settings", {}))
+        whole = build(*(header[key] for key in REQUIRED), **header.get("settings", {}))
+    return tail_of(whole, header["architecture"], header["tail"]) if header.get("tail") else whole

@@ -1,5 +1,9 @@
 """What is asked of configuration files before Snakemake's reading of them is believed: YAML forgets the first of two equal keys."""
 
+import codecs
+import contextlib
+import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,6 +11,82 @@ from typing import Any
 import yaml
 
 from metann.errors import MetannError
+
+_FLAGS = tuple("--configfiles"[:length] for length in range(len("--configf"), len("--configfiles") + 1))  # argparse takes beginnings
+_MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+
+
+def refuse_unreadable(files: Iterable[str]) -> None:
+    """End with one line where a file is no text that Snakemake can read; for profiles/default/config.yaml and the Snakefile.
+
+    Snakemake reads the files of `--configfile` before any rule, and answers bytes that it does not know with a traceback; its profile
+    is read before that. A SystemExit, because Snakemake takes every other kind for a fault of the profile.
+    """
+    try:
+        for file in files:
+            check_text(Path(file))
+    except MetannError as error:
+        sys.exit(f"metann: error: config: {error}")
+
+
+def chosen_files(arguments: Sequence[str]) -> list[str]:
+    """The files behind `--configfile` on Snakemake's command line."""
+    found, takes = [], False
+    for word in arguments:
+        flag, equals, value = word.partition("=")
+        if flag in _FLAGS:
+            takes = not equals
+            found += [value] if equals else []
+        elif word.startswith("-"):
+            takes = False
+        elif takes:
+            found.append(word)
+    return found
+
+
+def check_text(file: Path) -> None:
+    """Refuse a configuration that is not there, or no YAML in UTF-8.
+
+    Raises:
+        MetannError: another encoding, no file, no YAML, or no keys; naming the line where there is one.
+    """
+    try:
+        raw = file.read_bytes()
+    except FileNotFoundError:
+        raise MetannError(f"no file {file}; check the path behind --configfile") from None
+    except OSError as error:
+        raise MetannError(f"cannot read {file.name}: {(error.strerror or str(error)).lower()}; give a file of text") from None
+    mark = next((name for bytes_, name in _MARKS.items() if raw.startswith(bytes_)), None)
+    if mark or b"\0" in raw:
+        kind = mark or ("UTF-16" if raw.count(b"\0") * 3 > len(raw) else "no text")
+        raise MetannError(f"{file.name} is {kind}, and UTF-8 is needed; save it as UTF-8 (in an editor: 'Save as', encoding UTF-8)")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise MetannError(
+            f"{file.name}, line {line}: byte {raw[error.start]:#04x} is no UTF-8 (Latin-1?); save the file as UTF-8"
+        ) from None
+    with contextlib.suppress(ValueError, RecursionError):
+        if isinstance(json.loads(text), dict):  # with tabs, which YAML forbids
+            return
+    try:
+        nodes = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        reason = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error).splitlines()[0]
+        line = "" if where is None else f", line {where.line + 1}"
+        raise MetannError(f"{file.name}{line} is no YAML: {reason}; indent with spaces, and close what is open") from None
+    except RecursionError:
+        raise MetannError(f"{file.name} is nested too deep to be a configuration; see config.yaml for one") from None
+    if len(nodes) != 1 or not isinstance(nodes[0], yaml.MappingNode):
+        found = "is empty" if not nodes else "holds several documents (---)" if len(nodes) > 1 else "has no keys at its top"
+        raise MetannError(f"{file.name} {found}; a configuration is one list of 'key: value', see config.yaml")
 
 
 def check_configuration(
@@ -23,7 +103,7 @@ def check_configuration(
     Raises:
         MetannError: a key that stands twice, a second `--configfile`, or a file that names no run.
     """
-    flags = [word for word in arguments if word.split("=")[0] in ("--configfile", "--configfiles")]
+    flags = [word for word in arguments if word.split("=")[0] in _FLAGS]
     if len(flags) > 1:
         raise MetannError(
             "--configfile is given twice and Snakemake takes the last alone; give the files behind one, the later over the earlier: "

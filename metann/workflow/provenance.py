@@ -7,6 +7,8 @@ import ast
 import contextlib
 import hashlib
 import json
+import os
+import platform
 import sys
 from collections.abc import Iterable
 from functools import cache
@@ -14,6 +16,7 @@ from importlib import metadata, util
 from pathlib import Path
 
 from metann import registry
+from metann.digests import code_without_words, own_sources
 from metann.errors import MetannError
 from metann.files import write_json
 
@@ -51,10 +54,7 @@ def _imports(tree: ast.Module) -> set[str]:
 
 def _parsed(path: Path) -> tuple[str, list[str]]:
     """(digest of a module's code without comments and docstrings, what it imports)."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node, clean=False):
-            node.body = node.body[1:]
+    tree = code_without_words(path.read_text(encoding="utf-8"))
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), sorted(_imports(tree))
 
 
@@ -119,6 +119,7 @@ def stage_code(
     figures: Iterable[str] = (),
     captions: Iterable[str] = (),
     published: bool = False,
+    models: Iterable[str] | None = None,
 ) -> str:
     """The digest of a stage's code and of the modules that it imports by name only; rules and stages ask here alike.
 
@@ -129,13 +130,27 @@ def stage_code(
         figures: names of the figures that are drawn.
         captions: names of the figures whose captions are printed; how they are drawn does not count.
         published: whether weights are read that others have made.
+        models: families whose models are run, and plain networks with them; None: no models.
     """
-    named = {f"metann.networks.{registry.architectures()[name]}" for name in architectures if name in registry.architectures()}
+    networks = [name for name in architectures if name in registry.architectures() or "/" in name or registry.own_network(name)]
+    named = {f"metann.networks.{registry.architecture_module(name)}" for name in networks}
     named |= {f"metann.datasets.{dataset}"} if dataset else set()
     named |= {f"metann.figures.{name}" for name in figures}
     named |= {"metann.weights.published"} if published else set()
+    named |= set() if models is None else {"metann.weights.single", *(f"metann.{family}.model" for family in models)}
     texts = tuple(f"{name} {registry.literal(f'figures/{name}.py', 'CAPTION')}" for name in captions)
+    texts += tuple(" ".join(each) for each in own_sources(networks).get("sources", {}).items())
     return code_digest(f"metann.stages.{stage}", *sorted(named), texts=texts)
+
+
+def machine() -> str:
+    """'AMD EPYC 9B14, 2 cores': what something was measured on."""
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), name)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{name}, {cores} core{'' if cores == 1 else 's'}"
 
 
 def versions() -> dict[str, str]:

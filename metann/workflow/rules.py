@@ -1,8 +1,10 @@
 """What the rules need: of this machine, and small functions that Snakemake's files would otherwise hold untested; no torch."""
 
+import atexit
 import hashlib
 import os
 import re
+import sys
 import sysconfig
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -81,6 +83,11 @@ def weights_by_name(names: Iterable[str], known: Iterable[str], pattern: str, fi
 def named_flags(flag: str, files: Mapping[str, str]) -> list[str]:
     """Files by name as flags: `--sources=attentive=path`; a file that is its own name needs none."""
     return [f"--{flag}={name}={path}" for name, path in files.items() if name != path]
+
+
+def at_the_end(text: str) -> None:
+    """Print a line when this process ends: Snakemake's own last words come after what a workflow may say."""
+    atexit.register(print, text, file=sys.stderr, flush=True)
 
 
 def check_folder(folder: Path) -> None:
