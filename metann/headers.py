@@ -1,5 +1,6 @@
-"""What files say of themselves: JSON from outside, read so that no content of it is more than one line."""
+"""What files say of themselves: JSON from outside, read so that no content of it is more than one line; sealed by its digest."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +9,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from metann.errors import MetannError
+from metann.files import read_json, write_json
+
+_CURE = "delete it and run snakemake again"
 
 
 class Description(dict[str, Any]):
@@ -72,3 +76,38 @@ def check_types(header: type[BaseModel], found: Mapping[str, Any], path: Path | 
         raise MetannError(f"the header of {path} {says}: {message[0].lower()}{message[1:]}; {cure}") from None
     except RecursionError:
         raise MetannError(f"the header of {path} is nested too deep to be ours; {cure}") from None
+
+
+def _digest(content: Any) -> str:
+    return hashlib.blake2b(json.dumps(content, sort_keys=True, allow_nan=False).encode(), digest_size=8).hexdigest()
+
+
+def write_sealed_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON object with a digest of its content as `content`."""
+    plain = json.loads(json.dumps(dict(content), allow_nan=False))  # tuples are lists when they are read
+    write_json(path, plain | {"content": _digest(plain)})
+
+
+def read_sealed_json(path: Path, header: type[BaseModel] | None = None, cure: str = _CURE) -> Description:
+    """An object of `write_sealed_json`, without its digest.
+
+    Args:
+        header: the types of its values.
+        cure: what to do about a file that is not as it should be.
+
+    Raises:
+        MetannError: as `read_json`, no object, changed since it was written, or values of other types.
+    """
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise MetannError(f"{path} holds a {type(found).__name__} and no JSON object; {cure}")
+    sealed = found.pop("content", None)
+    try:
+        same = sealed is None or sealed == _digest(found)  # files from before there was one have none
+    except (ValueError, RecursionError):
+        same = False
+    if not same:
+        raise MetannError(f"{path} was changed after metann wrote it; {cure}")
+    if header is not None:
+        check_types(header, found, path, cure)
+    return Description.of(found, path, cure)

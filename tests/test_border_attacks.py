@@ -30,8 +30,9 @@ from metann.config.section import read_section
 from metann.config.training import TrainingSection
 from metann.data.prepared import read_info, read_prepared
 from metann.errors import MetannError, exhausted
-from metann.files import atomic, read_json, read_sealed_json, remove_leftovers, together, write_json, write_sealed_json, write_text
+from metann.files import atomic, read_json, remove_leftovers, together, write_json, write_text
 from metann.function_call import SwitchFunction
+from metann.headers import read_sealed_json, write_sealed_json
 from metann.networks._build import build
 from metann.tables import sealed
 from metann.tables.probabilities import Probabilities, read_probabilities, write_probabilities

@@ -128,10 +128,14 @@ class MetaNeuralNetwork(nn.Module):
     @property
     def described(self) -> str:
         """What it is, in two lines."""
-        origin, header = self.header["origin"], self.header
+        origin, header = self.header.get("origin") or {}, self.header
+        of, place = "", ""
+        if origin:
+            of, place = f" of {origin['run']}", f"seed {origin['seed']}, dataset threshold {origin['dataset_threshold']}, "
+        images = header.get("dataset") or "unknown images"
         return (
-            f"switch and {len(self.experts)} experts of {origin['run']}, {header['architecture']}, {header['dataset']},\n"
-            f"seed {origin['seed']}, dataset threshold {origin['dataset_threshold']}, {self.rule.switch_function}, {self.rule.combine}"
+            f"switch and {len(self.experts)} experts{of}, {header['architecture']}, {images},\n"
+            f"{place}{self.rule.switch_function}, {self.rule.combine}"
         )
 
     def train(self, mode: bool = True) -> "MetaNeuralNetwork":  # noqa: ARG002

@@ -10,6 +10,16 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Settings = dict[str, int | float | bool | str]
 
 
+class Origin(BaseModel):
+    """The run that a model was chosen in."""
+
+    model_config = ConfigDict(strict=True)
+
+    run: str
+    seed: int | None = None
+    dataset_threshold: float | None = None
+
+
 class Header(BaseModel):
     """What every file may say, as far as networks are built from it."""
 
@@ -33,7 +43,7 @@ class Header(BaseModel):
     crop: dict[str, Any] | None = None
     assumed: list[str] = []
     sources: dict[str, str] = {}
-    origin: dict[str, int | float | str | None] = {}
+    origin: Origin | None = None
     class_index: Annotated[Count | None, Field(alias="class")] = None
     dataset_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
     state: str | None = None
