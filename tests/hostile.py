@@ -45,9 +45,12 @@ def tables(folder: Path) -> Path:
     collect_run(run=run, families=["mnn"], networks=sorted(run.glob("networks/*/*/probabilities.parquet")))
     cascades(folder / "cascade", scores=["entropy"])
     write_sealed_json(folder / "cascade" / "report.json", REPORT)
-    mixtures(folder / "mixture", (0,), {"one_expert": {"kind": "uniform", "experts": 1}, "soft": {"kind": "noisy"}}, n=300)
-    hypernetworks(folder / "hypernetwork", [{"experiment": "E2b"}])
+    mixtures(folder / "mixture", (0,), {"one_expert": {"kind": "uniform", "experts": 1}, "soft": {"kind": "noisy"}}, n=180)
+    arms = {"z_adapt": (0.8, 0.9, 8), "finetune_net": (0.7, 0.95, 1209), "zero_shot": (0.5, 0.5, 0)}
+    hypernetworks(folder / "hypernetwork", [{"experiment": "E2b", "arms": arms, "shots": (1, 5), "classes": 6, "test": 1}])
     digits(folder / "data")
+    for path in run.rglob("expert_set.json"):
+        write_sealed_json(path, json.loads(path.read_text()))
     write_sealed_json(folder / "training.json", {"epochs": 3, "expert_images": 7})
     return folder
 

@@ -29,7 +29,7 @@ def read_cascade(path: Path) -> ChainSection:
     return chain
 
 
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+Finite = Annotated[float, Field(ge=-1e18, le=1e18, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -38,8 +38,8 @@ class _Energy(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    source: str | None = None
-    reason: str | None = None
+    source: str | None
+    reason: str | None
     joules: Finite | None = None
 
 
@@ -63,7 +63,7 @@ class _Report(BaseModel):
     accuracy: Annotated[float, Field(ge=0, le=1)]
     second_network_use: Finite | None
     memory_hits: Count
-    macs_per_image: float
+    macs_per_image: Finite
     latency_ms: _Latency
     joules_per_image: Finite | None
     disagreements: Count | None

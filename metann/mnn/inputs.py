@@ -18,6 +18,7 @@ from metann.tables.frames import read_arrow
 from metann.tables.join import joined
 from metann.tables.probabilities import read_expert_answers, read_probabilities
 from metann.tables.samples import Probabilities, Samples
+from metann.tables.sealed import CURE
 from metann.training.history import read_history
 
 if TYPE_CHECKING:
@@ -97,7 +98,10 @@ def read_evaluations(folders: Sequence[Path]) -> list[Prefix]:
         path = folder / "prefix.parquet" if folder.suffix != ".parquet" else folder
         arrow, metadata = read_arrow(path, "prefix")
         columns = {name: arrow.column(name).to_numpy() for name in arrow.column_names}
-        found.append(replace(Prefix.of(columns, metadata), file=path))
+        try:
+            found.append(replace(Prefix.of(columns, metadata), file=path))
+        except MetannError as error:
+            raise MetannError(f"{path}: {error}; {CURE}") from None
     if not found:
         raise MetannError("no evaluation given; give the folders that evaluate-mnn wrote")
     found.sort(key=lambda prefix: (prefix.metadata["seed"], prefix.metadata["dataset_threshold"]))

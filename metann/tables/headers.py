@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Number = Annotated[float, Field(allow_inf_nan=False)]
+Cost = Annotated[float, Field(ge=0, le=1e18, allow_inf_nan=False)]  # numpy takes no whole number above 2^63
+Number = Annotated[float, Field(ge=-1e18, le=1e18, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=2**31)]
 Seed = Annotated[int, Field(ge=-(2**31), le=2**63)]
@@ -103,6 +103,7 @@ class Searched(Header):
 
     confidence: Confidence
     networks: Names
+    grid: Count
     target: Number | list[Number] | None
     budget: Number | None = None
     max_length: Count | None = None
@@ -136,20 +137,14 @@ class MixtureSetting(BaseModel):
     experts: dict[str, Any] = {}
 
 
-class Gate(Header):
-    """What one mixture says of images."""
-
-    setting: str | None = None
-    preset: str | None = None
-    options: MixtureSetting | None = None
-    class_sets: list[list[Count]] | None = None
-
-
-class OneMixture(Gate):
+class OneMixture(Header):
     """One setting and seed of a mixture."""
 
     setting: str
     seed: Seed
+    preset: str | None = None
+    options: MixtureSetting | None = None
+    class_sets: list[list[Count]] | None = None
 
 
 class Mixtures(Header):
@@ -207,7 +202,7 @@ KINDS: dict[str, type[Header]] = {
     "cell": Evaluation,
     "self_check": Evaluation,
     "cascade_memory": Streams,
-    "gate": Gate,
+    "gate": OneMixture,
     "mixture_run": OneMixture,
     "mixture_answers": OneMixture,
     "hypernetwork_adapt": OneGenerator,
