@@ -79,7 +79,7 @@ def test_files_are_read_once(tmp_path: Path) -> None:
     found = fingerprint(settings(root), first)
     again = FileDigests(tmp_path / "memory.json")
     assert fingerprint(settings(root), again) == found
-    assert again.read == 0
+    assert again.anew == []
     (tmp_path / "memory.json").write_text("[" * 100_000)
     broken = FileDigests(tmp_path / "memory.json")
     assert fingerprint(settings(root), broken) == found

@@ -30,7 +30,7 @@ def expected(run: Config, results: Path, photos: str, outside: Mapping[str, str]
         if run.cascade:
             yield from _cascade(run, results, seed)
         if run.mixture:
-            yield from _mixture(run, results, seed)
+            yield from _mixture(run, results, seed, outside)
         if run.hypernetwork:
             yield from _hypernetwork(run, results, seed)
     yield from _tables(run, results)
@@ -84,14 +84,15 @@ def _cascade(run: Config, results: Path, seed: int) -> Wanted:
     yield folder / "run" / "record.parquet", stream | {"batch_size": run.cascade.batch_size}
 
 
-def _mixture(run: Config, results: Path, seed: int) -> Wanted:
+def _mixture(run: Config, results: Path, seed: int, outside: Mapping[str, str]) -> Wanted:
     for setting in run.mixture.trained():
         options = _plain(setting, "match", "name", "preset")
         options["training"] = {key: value for key, value in options["training"].items() if key not in _WHERE}
         if setting.match is not None:
             del options["experts"]  # its width is found by count
         folder = layout.place(results, layout.MIXTURE, seed=seed, setting=setting.name)
-        yield folder / "weights.safetensors", {"seed": seed, "setting": setting.name, "options": options}
+        files = {"files": found} if (found := outside.get(f"mixture:{setting.name}")) else {}
+        yield folder / "weights.safetensors", {"seed": seed, "setting": setting.name, "options": options} | files
         yield folder / "evaluation" / "run.parquet", {"seed": seed, "confidence": run.statistics.confidence}
 
 

@@ -33,7 +33,7 @@ def check_records(run: Config, results: Path, snakemake: Path, photos: str = "",
     strange = [
         (path, difference)
         for path, wanted in expected(run, results, photos, outside or {})
-        if path.is_file() and not _is_known(path, snakemake) and (difference := _difference(_header(path), wanted))
+        if path.is_file() and record_of(path, snakemake) is None and (difference := _difference(_header(path), wanted))
     ]
     if strange:
         path, difference = strange[0]
@@ -87,11 +87,11 @@ def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str
     return None
 
 
-def _is_known(path: Path, snakemake: Path) -> bool:
-    """Whether Snakemake has written down how a file was made; it names records by the file's path."""
+def record_of(path: Path, snakemake: Path) -> Path | None:
+    """Where Snakemake has written down how a file was made, which names records by the file's path; None where it has not."""
     name = urlsafe_b64encode(str(path).encode()).decode()
     folder = snakemake / "metadata"
-    return (folder / name).exists() or any(_split(name, length, folder).exists() for length in (255, 143))
+    return next((record for record in (folder / name, *(_split(name, length, folder) for length in (255, 143))) if record.exists()), None)
 
 
 def _split(name: str, length: int, folder: Path) -> Path:
