@@ -11,6 +11,8 @@ import pickle
 import shlex
 import shutil
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +31,8 @@ from safetensors.torch import save_file
 from metann.cli import main
 from metann.tables.probabilities import read_samples
 from metann.tables.sealed import seal
+
+pytestmark = pytest.mark.bad_input
 
 SMALL = ("--network.architecture=small_cnn", "--network.settings.width=4", "--network.settings.depth=2")
 TRAINING = ("--training.epochs=1", "--training.crop-padding=0", "--training.no-flip", "--training.device=cpu")
@@ -312,6 +316,16 @@ def test_lying_on_a_disk(
 def test_there_are_sixty() -> None:
     names = [case[0] for case in TYPED] + [case[0] for case in LYING]
     assert len(set(names)) == len(names) >= 60
+
+
+def test_the_suite_of_bad_input_is_large() -> None:
+    """As collected, with every parameter counted; plain sentences say what each case is."""
+    files = sorted(str(path) for path in Path(__file__).parent.glob("test_b*.py"))
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "bad_input", "-p", "no:cacheprovider", *files]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    cases = [line for line in done.stdout.splitlines() if "::" in line]
+    assert len(set(cases)) >= 160
+    assert len({case.split("::")[0] for case in cases}) >= 9
 
 
 def done(arguments: tuple[str, ...]) -> None:

@@ -39,6 +39,8 @@ from metann.tables.probabilities import Probabilities, read_probabilities, write
 from metann.weights.files import load_state, load_weights, read_header, save_weights
 from metann.workflow.rules import check_folder
 
+pytestmark = pytest.mark.bad_input
+
 HEADER = {"architecture": "small_cnn", "settings": {"width": 4, "depth": 2}, "num_classes": 3, "channels": 1, "image_size": 8}
 HEADER |= {"class_names": ["a", "b", "c"], "mean": [0.5], "std": [0.25]}
 

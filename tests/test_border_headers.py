@@ -37,6 +37,8 @@ from metann.tables.sealed import _open, read_sealed, seal
 from metann.training.history import Length
 from metann.weights.headers import KINDS as WEIGHT_KINDS
 
+pytestmark = pytest.mark.bad_input
+
 MODEL_FILES = ("network", "mnn", "cascade", "mixture", "generator", "classifier")
 QUICK = [None, 10**30, "abc", [None], {"a": None}, hostile.deep()]
 
