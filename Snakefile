@@ -40,5 +40,6 @@ onsuccess:
 
 
 onstart:
+    refuse(write_jobs, workflow.persistence.dag, Path(RESULTS), log)
     if not workflow.local_exec:
         refuse(check_folder, Path.cwd())

@@ -11,6 +11,7 @@ from metann.digests import FileDigests
 from metann.errors import MetannError
 from metann.workflow.configuration import check_configuration
 from metann.workflow.outside import digests_of, files_of
+from metann.workflow.jobs import write_jobs
 from metann.workflow.provenance import stage_code
 from metann.workflow.records import check_records
 from metann.workflow.rules import (
