@@ -8,7 +8,7 @@ READY := .venv/.installed
 
 demo: $(READY)
 	$(BIN)/snakemake --cores $(CORES)
-	@echo "Read results/demo/summary.md and look at results/demo/figures."
+	@echo "Look at results/demo/index.html"
 
 test: $(READY)
 	$(BIN)/python -m pytest

@@ -16,6 +16,7 @@ import numpy as np
 from metann import layout
 from metann.compute.answer import Answer
 from metann.errors import MetannError, one_of, unknown
+from metann.tables.frames import read_arrow
 from metann.weights.files import read_header
 from metann.weights.single import WEIGHTS
 
@@ -71,7 +72,7 @@ def load(path: Path | str, *, family: str | None = None, **choice: Any) -> Model
         path: folder of a run, such as results/demo; a file of `metann pack`; or the weights.safetensors of one network.
         family: of a run with several: mnn, cascade, mixture, or network for one network of the run, which `network` names.
         choice: what the family lets one choose (None: its own choice): `seed` of a run; `network`, the name of a single one;
-            `dataset_threshold` and `switch_function` of a meta neural network; `setting` of a mixture.
+            `dataset_threshold` and `switch_function` of a meta neural network; `setting`, as results.parquet names it, of any family.
 
     Returns:
         An object with `answer(images)`, `class_names`, `header`, `to(device)` and `save(path)`.
@@ -88,6 +89,8 @@ def load(path: Path | str, *, family: str | None = None, **choice: Any) -> Model
         raise unknown("family", family, KINDS)
     kind = KINDS[family]
     model = getattr(import_module(kind.module), kind.name)
+    if "setting" in choice and path.is_dir() and family in FAMILIES and "setting" not in inspect.signature(model.load).parameters:
+        return load_setting(path, *_row(path, family, choice.pop("setting"), **choice))
     known = [name for name in inspect.signature(model.load).parameters if name != "path"]
     if strange := [name for name in choice if name not in known]:
         raise MetannError(f"{strange[0]} cannot be chosen for {path}, a {family}; known: {one_of(known)}")
@@ -111,6 +114,21 @@ def load_setting(run: Path | str, family: str, seed: int, described: str) -> Mod
         raise MetannError(f"{run} holds no model of this setting of {family}, which is a table or a bound; choose another")
     choice = json.loads(described)
     return load(run, family=choice.pop("family", family), seed=None if seed < 0 else seed, **choice)
+
+
+def _row(run: Path, family: str, setting: str, seed: int | None = None, **other: Any) -> tuple[str, int, str]:
+    """Family, seed and `load` of the setting of a run's results, of its first seed where none is given."""
+    if other:
+        raise MetannError(f"{next(iter(other))} cannot be chosen beside a setting, which says it")
+    table = layout.place(run, layout.TABLE, table=f"{family}_settings")
+    rows = read_arrow(table, f"{family}_settings")[0].select(["setting", "seed", "load"]).to_pylist()
+    there = {row["seed"]: row["load"] for row in rows if row["setting"] == setting}
+    if not there:
+        raise unknown(f"setting of {family}", setting, dict.fromkeys(row["setting"] for row in rows), f"the configuration of {run}")
+    seed = min(there) if seed is None else seed
+    if seed not in there:
+        raise unknown("seed", seed, there, f"`seeds` of the configuration of {run}")
+    return family, seed, there[seed]
 
 
 def _networks(run: Path) -> set[str]:

@@ -160,12 +160,14 @@ def architecture_settings(architecture: str) -> dict[str, str]:
 
 def architecture_blocks(architecture: str, settings: Mapping[str, Any]) -> int | None:
     """How many blocks a network has (the literal `BLOCKS` of its family: a number, or the setting that says it); None: it names none."""
+    if architecture not in architectures():
+        return None  # from elsewhere
     path = f"networks/{architectures()[architecture]}.py"
     number = literal(path, "BLOCKS")
     if not isinstance(number, str):
         return number
-    defaults = _function(PACKAGE / path, "build").args
-    spelled = {a.arg: ast.literal_eval(value) for a, value in zip(defaults.kwonlyargs, defaults.kw_defaults, strict=True) if value}
+    arguments = _function(PACKAGE / path, "build").args
+    spelled = {a.arg: ast.literal_eval(value) for a, value in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if value}
     return (spelled | dict(settings))[number]
 
 

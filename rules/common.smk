@@ -13,7 +13,6 @@ from metann.workflow.configuration import check_configuration
 from metann.workflow.outside import digests_of, files_of
 from metann.workflow.jobs import write_jobs
 from metann.workflow.provenance import stage_code
-from metann.workflow.records import check_records
 from metann.workflow.rules import (
     at_the_end,
     check_folder,
@@ -79,6 +78,9 @@ try:
         outside = {
             name: digests_of(network, digests) for name, network in run.networks.items()
         }
+        # Here, for it takes 0.1 s (pyarrow) that no job has to pay.
+        from metann.workflow.records import check_records
+
         check_records(run, Path(RESULTS), Path(".snakemake"), photos, outside)
 except MetannError as error:
     # A SystemExit, because Snakemake adds a place in this file to every other kind; the place is in the configuration.

@@ -43,7 +43,7 @@ def exported(data: Path, weights: Path) -> Path:
     return table
 
 
-def experts(data: Path, weights: Path, folder: Path, classes: list[int], threshold: float = 0.1, **arguments: object) -> Path:
+def experts(data: Path, weights: Path, folder: Path, classes: list[int] | None, threshold: float = 0.1, **arguments: object) -> Path:
     """Train experts of a switch whose probabilities lie beside its weights."""
     given = {"probabilities": weights.parent / "probabilities.parquet", "expert": expert(), "seed": 0} | arguments
     train_expert(classes=classes, dataset_threshold=threshold, switch=weights, data=data, output=folder, **given)

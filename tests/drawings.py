@@ -8,12 +8,12 @@ from matplotlib.image import imread
 from metann.stages.draw_figure import draw_figure
 
 
-def draws(figure: str, run: Path, folder: Path) -> None:
-    """It has a size that a page takes, something on it, and nothing that runs over the edge of the paper."""
+def draws(figure: str, run: Path, folder: Path, largest: int = 2500) -> None:
+    """It has a size that a page takes (at most `largest` pixels), something on it, and nothing that runs over the edge of the paper."""
     draw_figure(figure, run=run, png=folder / "figure.png")
     pixels = imread(folder / "figure.png")[..., :3]
-    assert 200 < pixels.shape[0] < 4000
-    assert 600 < pixels.shape[1] < 4000
+    assert 200 < pixels.shape[0] < largest
+    assert 600 < pixels.shape[1] < largest
     assert pixels.std() > 0.02
     edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     assert (edge == 1).all()

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import struct
+import time
 import unicodedata
 import warnings
 import zlib
@@ -21,7 +22,7 @@ from metann.config.data import DataSection
 from metann.data.duplicates import find_duplicates
 from metann.data.prepared import read_info, read_prepared, write_prepared
 from metann.data.raw import load_dataset
-from metann.datasets import _search
+from metann.datasets import _pictures, _pixels, _search
 from metann.datasets._photos import find_photos
 from metann.datasets._pictures import read_pictures
 from metann.datasets._search import find_pictures, printable
@@ -338,6 +339,39 @@ def write_deep(path: Path, values_CHW: np.ndarray) -> None:
 
     header = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6, 2: 4}[channels], 0, 0, 0)
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(body)) + chunk(b"IEND", b""))
+
+
+def test_pictures_of_many_bands_are_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A band of any height gives the same pixels, of deep grey and of transparency alike."""
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 4096, (37, 41), dtype=np.uint16)).save(tmp_path / "deep.png")
+    Image.fromarray(rng.integers(0, 256, (37, 41, 4), dtype=np.uint8), "RGBA").save(tmp_path / "clear.png")
+    paths = [tmp_path / "deep.png", tmp_path / "clear.png"]
+    whole = read_pictures(paths, 11)
+    monkeypatch.setattr(_pixels, "_BAND", 5)
+    banded = read_pictures(paths, 11)
+    assert (banded.images_NCHW == whole.images_NCHW).all()
+    assert banded.bits == whole.bits == 12
+
+
+def test_huge_pictures_wait_for_one_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(6):
+        Image.new("RGB", (30, 30)).save(tmp_path / f"{number}.png")
+    monkeypatch.setattr(_pictures, "_HUGE", 800)
+    monkeypatch.setattr(_pictures, "_LARGE", 400)
+    inside, most = [], []
+    square = _pictures._square
+
+    def counted(*given: object) -> np.ndarray:
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.02)
+        inside.pop()
+        return square(*given)
+
+    monkeypatch.setattr(_pictures, "_square", counted)
+    assert not read_pictures(sorted(tmp_path.iterdir()), 8).problems
+    assert max(most) == 1
 
 
 def test_deep_transparency_shows_white(tmp_path: Path) -> None:

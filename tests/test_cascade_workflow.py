@@ -133,8 +133,15 @@ def test_what_runs_again(digits: Path) -> None:
         return planned(digits, "--configfile", "changed.yaml")
 
     assert planned(digits, "--configfile", "tiny.yaml") == {}
-    assert set(change(memory={"key": "dhash"})) == {"replay_memory", "run_cascade", "collect_cascade", "collect_run", "draw_figure"}
-    assert set(change(batch_size=1)) == {"run_cascade", "collect_cascade", "collect_run", "draw_figure"}
+    assert set(change(memory={"key": "dhash"})) == {
+        "replay_memory",
+        "run_cascade",
+        "collect_cascade",
+        "collect_run",
+        "draw_figure",
+        "write_page",
+    }
+    assert set(change(batch_size=1)) == {"run_cascade", "collect_cascade", "collect_run", "draw_figure", "write_page"}
     again = set(change(objective="target_accuracy"))
     assert "choose_cascade" in again
     assert not again & {"search_cascade", "train_network", "export_probabilities"}

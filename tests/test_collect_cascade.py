@@ -1,16 +1,20 @@
 """Stage collect_cascade and the figures of cascades, on runs that a user may have."""
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 from cascade_tables import NETWORKS, write_tables
 from drawings import draws, repeats
+from scipy import stats
 
 from metann import registry
 from metann.config.cascade import CascadeChoice, CascadeSearch
 from metann.config.section import read_section
 from metann.errors import MetannError
+from metann.figures._captions import tables_of
 from metann.files import write_json
 from metann.stages.choose_cascade import choose_cascade
 from metann.stages.collect_cascade import collect_cascade
@@ -133,12 +137,29 @@ def test_summary_answers_the_questions(name: str, run: Callable[[str], Path]) ->
 @pytest.mark.parametrize("name", RUNS)
 @pytest.mark.parametrize("figure", FIGURES)
 def test_every_figure_draws(figure: str, name: str, run: Callable[[str], Path], tmp_path: Path) -> None:
-    draws(figure, run(name), tmp_path)
+    draws(figure, run(name), tmp_path, largest=4000)
 
 
 @pytest.mark.parametrize("figure", FIGURES)
 def test_same_tables_give_the_same_bytes(figure: str, run: Callable[[str], Path], tmp_path: Path) -> None:
     repeats(figure, run("one seed"), tmp_path)
+
+
+def test_intervals_of_several_seeds_go_over_seeds(run: Callable[[str], Path]) -> None:
+    folder = run("three seeds")
+    page = (folder / "cascade.md").read_text()
+    tables = {name: read_frame(folder / f"tables/{name}.parquet", name) for name in tables_of("cascade_cost")}
+    axes = import_module("metann.figures.cascade_cost").draw(tables).axes[0]
+    bars = next(drawn for drawn in axes.containers if drawn.get_label() == "single network")
+    drawn = sorted(tuple(segment[:, 1]) for segment in bars.lines[2][0].get_segments())
+    expected = []
+    for name, mine in tables["cascade_networks"].groupby("network"):
+        mean, half = mine["accuracy"].mean(), stats.t.ppf(0.975, 2) * stats.sem(mine["accuracy"])
+        assert len(mine) == 3
+        interval = f"{100 * (mean - half):.2f} to {100 * (mean + half):.2f}"
+        assert f"| {name} | {100 * mine['val_accuracy'].mean():.2f} % | {100 * mean:.2f} % | {interval} |" in page
+        expected.append((100 * max(mean - half, 0), 100 * min(mean + half, 1)))
+    assert np.array(drawn) == pytest.approx(np.array(sorted(expected)))
 
 
 def test_the_memory_of_all_seeds_is_collected(run: Callable[[str], Path]) -> None:

@@ -174,7 +174,7 @@ def test_bad_input_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["three seeds", "one setting, no controls", "many"])
 @pytest.mark.parametrize("figure", FIGURES)
 def test_every_figure_draws(figure: str, name: str, run: Callable[[str], Path], tmp_path: Path) -> None:
-    draws(figure, run(name), tmp_path)
+    draws(figure, run(name), tmp_path, largest=4000)
 
 
 @pytest.mark.parametrize("figure", FIGURES)

@@ -45,8 +45,9 @@ STEPS = {
     "evaluate_mnn": 2,
     "collect_mnn": 1,
     "collect_run": 1,
+    "draw_figure": 2,
+    "write_page": 1,
 }
-STEPS["draw_figure"] = 1
 
 
 class Victim:

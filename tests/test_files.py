@@ -155,3 +155,18 @@ def test_a_signal_waits_until_all_files_are_there(tmp_path: Path, monkeypatch: p
         ended.set()
         other.join()
     assert sorted(tmp_path.iterdir()) == paths
+
+
+def test_many_files_in_one_folder_do_not_list_it_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """20,000 cells would list 20,000 names 20,000 times."""
+    listed = []
+
+    def slow(folder: str) -> list[str]:
+        listed.append(folder)
+        time.sleep(0.2)
+        return []
+
+    monkeypatch.setattr(os, "listdir", slow)
+    for number in range(50):
+        write_text(tmp_path / f"{number}.txt", "x")
+    assert len(listed) <= 10  # one, on a machine that is not stopped for seconds

@@ -142,7 +142,8 @@ def test_every_way_to_combine(run: Path, tmp_path: Path, combination: str, tempe
         columns = [apply_expert_temperature(expert_NK[:, c], prefix["temperatures"]["experts"][c]) for c in range(10)]
         expert_NK = np.stack(columns, axis=1)
     active_NK = prefix_mask(switch_NK, prefix_lengths("threshold", (0.15,), switch_NK))
-    p_NK = combine(switch_NK, expert_NK, active_NK, rule=combination, prior_K=prefix["prior"])
+    assert (network.rule.weights == (1.0, 1.0)) == (combination != "product_calibrated")
+    p_NK = combine(switch_NK, expert_NK, active_NK, rule=combination, prior_K=prefix["prior"], weights=tuple(prefix["weights"]))
     assert_equal_to_tables(network, copy, p_NK, active_NK, batch)
 
 

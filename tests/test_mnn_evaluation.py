@@ -8,10 +8,12 @@ from test_mnn_combination import SHARED, tables
 
 from metann import registry
 from metann.errors import MetannError
-from metann.mnn import switch_functions
-from metann.mnn.combination import combine, prefix_correct
+from metann.mnn import combination, evaluation, expert_sets, switch_functions
+from metann.mnn.combination import combine, prefix_correct, prefix_predictions
 from metann.mnn.curve import curve_from_prefix
 from metann.mnn.evaluation import correct_at, evaluate_lengths, evaluate_thresholds, lengths_at, prefix_lengths, prefix_mask
+from metann.mnn.prefix import Prefix, cell, cells
+from metann.mnn.setting import functions_in
 
 
 @st.composite
@@ -21,6 +23,36 @@ def prefix_tables(draw):
     n, classes = switch_NK.shape
     row = st.lists(st.booleans(), min_size=classes + 1, max_size=classes + 1)
     return switch_NK, np.array(draw(st.lists(row, min_size=n, max_size=n)))
+
+
+@pytest.mark.parametrize("block", [1, 7, 40, 10**6])
+def test_blocks_of_any_size_count_the_same(rng, monkeypatch, block):
+    switch_NK, expert_NK, labels_N = rng.dirichlet(np.ones(5), 83), rng.random((83, 5)), rng.integers(0, 5, 83)
+    thresholds_T = [0.1, 0.9, 0.3, *switch_NK[0]]
+    whole_NJ = np.stack([prefix_predictions(s[None], e[None])[0] for s, e in zip(switch_NK, expert_NK, strict=True)]) == labels_N[:, None]
+    monkeypatch.setattr(combination, "_BLOCK", block)
+    monkeypatch.setattr(evaluation, "_BLOCK", block)
+    assert (prefix_correct(switch_NK, expert_NK, labels_N) == whole_NJ).all()
+    assert ((prefix_predictions(switch_NK, expert_NK) == labels_N[:, None]) == whole_NJ).all()
+    found = evaluate_thresholds(switch_NK, whole_NJ, thresholds_T)
+    for i, t in enumerate(thresholds_T):
+        one = evaluate_lengths(whole_NJ, (switch_NK >= t).sum(axis=1))
+        assert (found.correct[i], found.fixed[i], found.broken[i]) == (one.correct, one.fixed, one.broken)
+        assert found.mean_experts[i] == one.mean_experts
+
+
+def test_all_cells_at_once_are_the_cells_one_by_one(rng):
+    """Bit for bit, float32 probabilities on the thresholds included."""
+    split_N = np.where(np.arange(90) % 3, "test", "val")
+    switch_NK = rng.choice(np.float32([0.1, 0.2, 0.25, 0.3]), (90, 4))
+    metadata = {"seed": 0, "dataset_threshold": 0.1, "class_names": list("abcd"), "switch_macs": 10, "expert_macs": 3, "trunk_macs": 7}
+    prefix = Prefix(np.arange(90), split_N, rng.integers(0, 4, 90), switch_NK, rng.random((90, 5)) < 0.6, metadata)
+    functions = functions_in([0.0, 0.1, 0.2, 0.25, 0.3, 1.0], ["top_k(2)", "none", "all"])
+    together = list(cells(prefix, functions))
+    assert [function for function, _ in together] == list(functions)
+    for function, columns in together:
+        for name, values in cell(prefix, function).items():
+            assert np.array_equal(np.asarray(columns[name]), np.asarray(values), equal_nan=name == "test_threshold"), (function, name)
 
 
 @given(prefix_tables(), st.data())
@@ -135,3 +167,12 @@ def test_reference_counts_of_the_published_tables():
     grid = evaluate_thresholds(test_NK, prefix_correct(test_NK, test_NK, labels_N), [0.1, 0.17, 0.2, 0.3])
     assert grid.mean_experts.tolist() == pytest.approx([1.1618, 1.0757, 1.0557, 1.0116], abs=1e-12)
     assert grid.baseline_correct == 8936
+
+
+@pytest.mark.parametrize("threshold", [0.05, 0.1, 0.2, 0.5, 1.0])
+def test_an_expert_learns_from_the_image_on_the_threshold(threshold):
+    """`>=`, in float64: the value itself is in, its lower neighbour is out; in float32 0.1 is above 0.1, and 0.05's neighbour below."""
+    around = np.array([np.nextafter(threshold, 0), threshold, np.nextafter(threshold, 2)])
+    assert expert_sets.active(around, threshold).tolist() == [False, True, True]
+    as_float32 = np.float32([threshold])
+    assert expert_sets.active(as_float32, threshold).tolist() == [float(as_float32[0]) >= threshold]

@@ -1,5 +1,6 @@
 """Experts from arrays alone: which images they see, how they start, what they answer; files only in the folder of the checkpoint."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from metann.compute.inference import infer
 from metann.compute.normalise import Normalisation
 from metann.data.prepared import DataInfo, PreparedData
 from metann.mnn import experts
-from metann.mnn.experts import Lesson, train_one
+from metann.mnn.experts import train_one
+from metann.mnn.lesson import Lesson
 from metann.networks._build import build
 from metann.seeds import derive_seed
 from metann.tables.samples import Samples
@@ -43,7 +45,8 @@ def p_NK() -> np.ndarray:  # noqa: N802
 
 def lesson(data: PreparedData, p_NK: np.ndarray, threshold: float, **values: object) -> Lesson:
     section = expert(**{"epochs": 12, "learning_rate": 0.2} | values)
-    return Lesson(data, p_NK, p_NK[data.samples.rows("train")], threshold, section, 0, torch.device("cpu"))
+    module = switch()
+    return Lesson(data, p_NK, p_NK[data.samples.rows("train")], threshold, section, 0, torch.device("cpu"), module, HEADER, module)
 
 
 def switch() -> torch.nn.Module:
@@ -53,7 +56,7 @@ def switch() -> torch.nn.Module:
 
 def test_an_expert_learns_from_the_images_that_its_class_has_a_chance_on(data: PreparedData, p_NK: np.ndarray, tmp_path: Path) -> None:
     given = lesson(data, p_NK, 0.3)
-    found = train_one(1, given, switch(), HEADER, tmp_path)
+    found = train_one(1, given, tmp_path)
     # Class 1 has .6 on its own images and .3 on those of class 0.
     assert (found.facts.state, found.facts.size, found.facts.composition, found.facts.val_composition) == (
         "trained",
@@ -63,9 +66,9 @@ def test_an_expert_learns_from_the_images_that_its_class_has_a_chance_on(data: P
     )
     np.testing.assert_array_equal(given.asked, np.arange(60, 90))
     logits_NK = infer(found.module, torch.from_numpy(data.images_NCHW[60:]), Normalisation((0.5,), (0.25,)))
-    np.testing.assert_allclose(found.answers_N, logits_NK.double().softmax(dim=1)[:, 1], rtol=1e-6)
+    np.testing.assert_allclose(found.answers, logits_NK.double().softmax(dim=1)[:, 1], rtol=1e-6)
     seen = np.isin(data.samples.label[given.asked], (0, 1))
-    assert ((found.answers_N > 0.5) == (data.samples.label[given.asked] == 1))[seen].all(), "two classes that a bright row tells apart"
+    assert ((found.answers > 0.5) == (data.samples.label[given.asked] == 1))[seen].all(), "two classes that a bright row tells apart"
     assert len(found.history) == 12
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.pt", "training.csv"]
 
@@ -74,19 +77,20 @@ def test_an_expert_learns_from_the_images_that_its_class_has_a_chance_on(data: P
 def test_an_expert_that_has_nothing_to_learn_answers_as_the_switch(
     data: PreparedData, p_NK: np.ndarray, tmp_path: Path, threshold: float, state: str
 ) -> None:
-    module = switch()
-    before = {name: value.clone() for name, value in module.state_dict().items()}
-    found = train_one(2, lesson(data, p_NK, threshold), module, HEADER, tmp_path / "none")
-    assert (found.facts.state, found.history, found.module) == (state, [], module)
-    np.testing.assert_array_equal(found.answers_N, p_NK[60:, 2])
-    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+    given = lesson(data, p_NK, threshold)
+    before = {name: value.clone() for name, value in given.switch.state_dict().items()}
+    found = train_one(2, given, tmp_path / "none")
+    assert (found.facts.state, found.history) == (state, [])
+    np.testing.assert_array_equal(found.answers, p_NK[60:, 2])
+    for module in (given.switch, found.module):
+        assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
     assert not (tmp_path / "none").exists()
 
 
 def test_other_probabilities_choose_training_images_only(data: PreparedData, p_NK: np.ndarray, tmp_path: Path) -> None:
     given = lesson(data, p_NK, 0.3, epochs=1)
-    rolled = Lesson(data, p_NK, np.roll(given.chosen_by_NK, 1, axis=1), 0.3, given.expert, 0, given.device)
-    facts = train_one(1, rolled, switch(), HEADER, tmp_path).facts
+    rolled = replace(given, chosen_by_NK=np.roll(given.chosen_by_NK, 1, axis=1))
+    facts = train_one(1, rolled, tmp_path).facts
     assert facts.composition == [20, 0, 20]
     assert facts.val_composition == [5, 5, 0]
 
@@ -104,7 +108,7 @@ def test_an_expert_that_begins_anew_has_its_own_first_weights(
     monkeypatch.setattr(experts, "train", noting)
     for start in ("switch", "scratch"):
         for c in (0, 1):
-            train_one(c, lesson(data, p_NK, 0.3, epochs=1, start=start), switch(), HEADER, tmp_path / f"{start}_{c}")
+            train_one(c, lesson(data, p_NK, 0.3, epochs=1, start=start), tmp_path / f"{start}_{c}")
             weight, parts = started.popitem()[::-1]
             assert parts == (0, "train_expert", c, 0.3)
             if start == "switch":

@@ -7,11 +7,16 @@ import pytest
 from synthetic import make_run
 
 from metann.figures._captions import caption
-from metann.mnn.summary import _against_networks, answer
+from metann.mnn.opinions import chosen_bound, opinion_at
+from metann.mnn.summary import answer
 from metann.mnn.summary_tables import controls_section
+from metann.mnn.verdicts import paying, specialisation
 from metann.registry import figures
 from metann.report.text import interval, macs, markdown_table, p_value, percent, points, times
+from metann.stages.collect_mnn import collect_mnn
 from metann.statistics.verdict import verdict_of_counts
+from metann.tables.frames import read_frame
+from metann.tables.probabilities import read_probabilities
 
 
 def summary_of(folder: Path, **tables: object) -> str:
@@ -70,7 +75,7 @@ def control(kind: str, **columns: object) -> pd.DataFrame:
 def test_a_plain_network_is_judged_by_the_same_rule() -> None:
     """Five images that change leave 0 out of the normal interval (which was all that was asked once), and not of the exact test."""
     for fixed, broken, word in ((5, 0, "not distinguishable from"), (80, 20, "better than"), (20, 80, "worse than")):
-        text = _against_networks(control("network", fixed=float(fixed), broken=float(broken)), 0.95)
+        text = paying(control("network", fixed=float(fixed), broken=float(broken)), 0.95, None)
         assert f"the meta network is {word} it, {verdict_of_counts(10_000, fixed, broken).numbers}." in text
 
 
@@ -146,8 +151,6 @@ def test_untrained_experts_are_listed(tmp_path: Path) -> None:
 
     from synthetic import evaluate, expert_path, make_tables
 
-    from metann.stages.collect_mnn import collect_mnn
-
     make_tables(tmp_path, dataset_thresholds=(0.1,))
     path = expert_path(tmp_path, 0, 0.1, 2) / "expert_set.json"
     empty = {"state": "empty", "size": 0, "positives": 0, "composition": [0] * 4}
@@ -158,7 +161,57 @@ def test_untrained_experts_are_listed(tmp_path: Path) -> None:
     collect_mnn(evaluations=[evaluation], output=tmp_path)
     text = (tmp_path / "mnn.md").read_text()
     assert "No description of the expert sets was given." in text
-    assert "plain network" not in text
+    assert "plain network `" not in text
+    assert "**Paying:" not in text
+    assert "**Specialisation:" not in text
+
+
+@pytest.mark.parametrize(
+    ("second", "generic", "head"),
+    [
+        ((60, 10), (60, 10), "**Specialisation: yes.**"),
+        ((60, 10), (12, 10), "**Specialisation: not shown.**"),
+        ((60, 10), (10, 60), "**Specialisation: no.**"),
+    ],
+)
+def test_specialisation_is_a_gain_over_every_second_opinion(second: tuple[int, int], generic: tuple[int, int], head: str) -> None:
+    rows = [
+        control(kind, control=kind, fixed=float(fixed), broken=float(broken), bound=bound)
+        for kind, (fixed, broken), bound in (("second", second, 0.85), ("generic", generic, 0.0))
+    ]
+    text = specialisation(pd.concat(rows), 0.95)
+    assert text.startswith(head)
+    assert verdict_of_counts(10_000, *second).numbers in text
+    assert "asked where the switch's top probability is below 0.85" in text
+    assert "never asked" in text
+    assert specialisation(control("network", fixed=1.0, broken=1.0), 0.95) == ""
+
+
+@pytest.mark.parametrize(("wide", "head"), [((60, 10), "yes"), ((10, 60), "no"), ((11, 10), "not shown")])
+def test_paying_is_a_gain_over_every_plain_network(wide: tuple[int, int], head: str) -> None:
+    counts = {"longer": (70, 10), "wide": wide}
+    rows = [control("network", control=name, fixed=float(fixed), broken=float(broken)) for name, (fixed, broken) in counts.items()]
+    text = paying(pd.concat(rows), 0.95, "longer")
+    assert text.startswith(f"**Paying: {head}.**")
+    assert "`longer` (a plain network trained as long as switch and experts together)" in text
+    assert "`wide` (a plain network)" in text
+
+
+def test_the_page_says_specialisation_before_paying(tmp_path: Path) -> None:
+    make_run(tmp_path, skill=1.0)
+    evaluations = sorted(tmp_path.glob("mnn/seed_0/*/evaluation"))
+    network = tmp_path / "networks/wide/seed_0/probabilities.parquet"
+    collect_mnn(evaluations=evaluations, output=tmp_path, controls=[network], opinions=[network], longer="wide")
+    text = (tmp_path / "mnn.md").read_text()
+    assert text.index("against the switch alone.**") < text.index("**Specialisation: ") < text.index("**Paying: ")
+    controls = read_frame(tmp_path / "tables/mnn_controls.parquet", "mnn_controls").set_index("kind")
+    second, table = controls.loc["second"], read_probabilities(network)
+    switch = read_probabilities(tmp_path / "networks/switch/seed_0/probabilities.parquet")
+    val, test = switch.rows("val"), switch.rows("test")
+    assert second["bound"] == chosen_bound(switch.p_NK[val], table.p_NK[val], switch.label[val])
+    found = opinion_at(second["bound"], switch.p_NK[test], table.p_NK[test], switch.label[test])
+    assert second["accuracy"] == found.right_N.mean()
+    assert second["mean_macs"] == pytest.approx(1e6 + found.asked_N.mean() * 2.2e6)
 
 
 def test_numbers_as_text() -> None:

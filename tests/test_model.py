@@ -208,7 +208,11 @@ def test_bad_choices_are_one_line(run: Path, tmp_path: Path) -> None:
     cases = [
         ((run,), {"family": "mnm"}, "unknown family 'mnm'; known: cascade, hypernetwork, mixture, mnn, network"),
         ((run,), {"family": "cascade", "seed": 1}, "unknown seed '1'; known: 0"),
-        ((run,), {"family": "cascade", "dataset_threshold": 0.1}, "dataset_threshold cannot be chosen for .*, a cascade; known: seed"),
+        (
+            (run,),
+            {"family": "cascade", "dataset_threshold": 0.1},
+            "dataset_threshold cannot be chosen for .*, a cascade; known: rule, seed",
+        ),
         ((run,), {"family": "network"}, "which network of .*both. Give `network`; known: large, small"),
         ((run,), {"network": "huge"}, "unknown network 'huge'; known: large, small"),
         ((run,), {"network": "large", "seed": 1}, "unknown seed '1'; known: 0"),

@@ -202,8 +202,10 @@ def test_fused_form(name: str) -> None:
     assert "stage0.rbr_reparam.bias" in fused.state_dict()
     assert count_macs(fused, 3, 32) / 1e6 == pytest.approx(macs, rel=1e-3)
     with torch.no_grad():  # in double precision, where another order of the sums is no excuse for a difference
-        wanted_NK, found_NK = module.double()(images(2).double()), module.fuse()(images(2).double())
+        exact = module.double().fuse()
+        wanted_NK, found_NK = module(images(2).double()), exact(images(2).double())
     assert (wanted_NK - found_NK).abs().max() <= 1e-10 * max(1.0, wanted_NK.abs().max())
+    assert all(torch.equal(value, exact.state_dict()[key].float()) for key, value in fused.state_dict().items())
     again = build(name, fused=True)
     again.load_state_dict(fused.state_dict())
     with torch.no_grad():

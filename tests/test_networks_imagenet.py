@@ -11,9 +11,10 @@ from metann.cost.macs import count_macs, count_parameters
 from metann.errors import MetannError
 from metann.networks._build import build
 from metann.networks.imagenet import NAMES
-from metann.weights.files import build_unfilled, load_weights, save_weights
+from metann.weights.files import load_weights, save_weights
 from metann.weights.published import pretrained
 from metann.weights.published_imagenet import published_transforms
+from metann.weights.unfilled import build_unfilled
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

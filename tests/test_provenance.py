@@ -78,6 +78,10 @@ def test_what_was_found_is_kept_while_the_source_stays(package: Path, monkeypatc
     os.utime(inner, ns=(0, 0))  # and older
     assert digest() != read_anew
     assert parsed[-1] == inner
+    before = digest()
+    (package / "part" / "f.py").write_text("X = 1\n")  # `from metann.part import f` can mean a module now, with no other file changed
+    assert digest() != before
+    assert "metann.part.f" in provenance.import_closure("metann.stage")
 
 
 def test_a_caption_on_a_page_counts_and_its_drawing_does_not(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from metann.errors import MetannError
-from metann.statistics.intervals import t_interval, wilson_interval
+from metann.statistics.intervals import over_seeds, t_interval, wilson_interval
 from metann.statistics.paired import compare_counts, compare_paired, mcnemar_p
 from metann.statistics.permutation import maximum_permutation_p, sign_flip_p
 
@@ -67,6 +67,13 @@ def test_compare_paired_against_the_differences(pairs):
 def test_t_interval_against_scipy(values):
     low, high = stats.t.interval(0.9, len(values) - 1, np.mean(values), stats.sem(values))
     assert t_interval(values, 0.9) == pytest.approx((np.mean(values), low, high))
+
+
+def test_the_interval_of_one_seed_is_its_own_and_of_several_goes_over_them() -> None:
+    assert over_seeds([0.5], [0.3], [0.6]) == (0.5, 0.3, 0.6)
+    assert over_seeds([0.5, 0.7, 0.6], [0.4, 0.6, 0.5], [0.6, 0.8, 0.7], 0.9) == t_interval([0.5, 0.7, 0.6], 0.9)
+    with pytest.raises(MetannError, match="one per seed"):
+        over_seeds([], [], [])
 
 
 def test_t_interval_of_one_or_equal_values():

@@ -16,9 +16,10 @@ from torch import nn
 from metann.errors import MetannError
 from metann.networks._build import build
 from metann.weights import published
-from metann.weights.files import build_unfilled, load_state, load_weights, read_header, save_weights
+from metann.weights.files import load_state, load_weights, read_header, save_weights
 from metann.weights.foreign import load_checkpoint
 from metann.weights.published import pretrained
+from metann.weights.unfilled import build_unfilled
 
 NAMES = list(published.RECIPES["cifar10"].class_names)
 HEADER = {

@@ -89,7 +89,7 @@ def edited(path: Path, old: str, new: str) -> Iterator[None]:
         path.write_text(text)
 
 
-FIGURES = 6
+FIGURES = 8
 TRAINING = {"prepare_data", "train_network", "export_probabilities", "train_expert"}
 
 
@@ -126,7 +126,13 @@ def test_nothing_runs_twice(project: Path) -> None:
     ids=lambda change: next(iter(change)),
 )
 def test_a_new_way_to_evaluate_trains_nothing(project: Path, change: dict[str, Any]) -> None:
-    assert with_change(project, **change) == {"evaluate_mnn": 2, "collect_mnn": 1, "collect_run": 1, "draw_figure": FIGURES}
+    assert with_change(project, **change) == {
+        "evaluate_mnn": 2,
+        "collect_mnn": 1,
+        "collect_run": 1,
+        "draw_figure": FIGURES,
+        "write_page": 1,
+    }
 
 
 def test_fewer_thresholds_train_nothing(project: Path) -> None:
@@ -135,14 +141,14 @@ def test_fewer_thresholds_train_nothing(project: Path) -> None:
 
 def test_a_new_dataset_threshold_trains_its_own_experts(project: Path) -> None:
     jobs = with_change(project, mnn__dataset_thresholds=[0.05, 0.1, 0.2])
-    assert jobs == {"train_expert": 2, "evaluate_mnn": 1, "collect_mnn": 1, "collect_run": 1, "draw_figure": FIGURES}
+    assert jobs == {"train_expert": 2, "evaluate_mnn": 1, "collect_mnn": 1, "collect_run": 1, "draw_figure": FIGURES, "write_page": 1}
 
 
 def test_a_new_seed_runs_its_own_chain(project: Path) -> None:
     jobs = with_change(project, seeds=[0, 1])
     assert jobs == {
         **{"train_network": 2, "export_probabilities": 2, "train_expert": 4},
-        **{"evaluate_mnn": 2, "collect_mnn": 1, "collect_run": 1, "draw_figure": FIGURES},
+        **{"evaluate_mnn": 2, "collect_mnn": 1, "collect_run": 1, "draw_figure": FIGURES, "write_page": 1},
     }
 
 
@@ -150,16 +156,23 @@ def test_a_new_network_leaves_the_others(project: Path) -> None:
     networks = yaml.safe_load((project / "presets/digits.yaml").read_text())["networks"]
     networks["third"] = {"architecture": "small_cnn", "settings": {"width": 5, "depth": 1}}
     jobs = with_change(project, networks=networks, mnn__controls=["wide", "third"])
-    assert jobs == {"train_network": 1, "export_probabilities": 1, "collect_mnn": 1, "collect_run": 1, "draw_figure": FIGURES}
+    assert jobs == {
+        "train_network": 1,
+        "export_probabilities": 1,
+        "collect_mnn": 1,
+        "collect_run": 1,
+        "draw_figure": FIGURES,
+        "write_page": 1,
+    }
 
 
 @pytest.mark.parametrize(
     ("change", "rules"),
     [
         ({"mnn__classes_per_job": 2}, set()),
-        ({"statistics__confidence": 0.9}, {"collect_mnn", "collect_run", "draw_figure"}),
-        ({"mnn__expert__epochs": 2}, {"train_expert", "evaluate_mnn", "collect_mnn", "collect_run", "draw_figure"}),
-        ({"mnn__figures": ["mnn_heatmap"]}, {"collect_mnn", "collect_run", "draw_figure"}),
+        ({"statistics__confidence": 0.9}, {"collect_mnn", "collect_run", "draw_figure", "write_page"}),
+        ({"mnn__expert__epochs": 2}, {"train_expert", "evaluate_mnn", "collect_mnn", "collect_run", "draw_figure", "write_page"}),
+        ({"mnn__figures": ["mnn_heatmap"]}, {"collect_mnn", "collect_run", "draw_figure", "write_page"}),
     ],
     ids=lambda change: next(iter(change)) if isinstance(change, dict) else "",
 )
@@ -170,7 +183,7 @@ def test_a_changed_key_runs_its_own_rules(project: Path, change: dict[str, Any],
 def test_changed_code_in_mnn_evaluates_again_and_trains_nothing(project: Path) -> None:
     with edited(project / "metann/mnn/combination.py", "ZERO_LOG = -1e4", "ZERO_LOG = -2e4"):
         jobs = planned(project, "--configfile", "presets/digits.yaml")
-    assert jobs == {"evaluate_mnn": 2, "collect_mnn": 1, "collect_run": 1, "draw_figure": FIGURES}
+    assert jobs == {"evaluate_mnn": 2, "collect_mnn": 1, "collect_run": 1, "draw_figure": FIGURES, "write_page": 1}
 
 
 @pytest.mark.parametrize("path", ["metann/mnn/combination.py", "metann/training/classifier.py", "metann/stages/train_expert.py"])
@@ -190,12 +203,42 @@ def test_changed_code_in_training_runs_everything_after_it(project: Path) -> Non
         "collect_mnn",
         "collect_run",
         "draw_figure",
+        "write_page",
     }
 
 
 def test_changed_code_of_one_figure_draws_it_alone(project: Path) -> None:
     with edited(project / "metann/figures/mnn_heatmap.py", "import", "UNUSED = 1\nimport"):
-        assert planned(project, "--configfile", "presets/digits.yaml") == {"draw_figure": 1}
+        assert planned(project, "--configfile", "presets/digits.yaml") == {"draw_figure": 1, "write_page": 1}
+
+
+def test_a_changed_caption_draws_and_writes_the_page(project: Path) -> None:
+    with edited(project / "metann/figures/pareto.py", "Test accuracy against", "The test accuracy against"):
+        assert planned(project, "--configfile", "presets/digits.yaml") == {"draw_figure": 1, "write_page": 1}
+
+
+def test_a_changed_style_writes_the_page_alone(project: Path) -> None:
+    with edited(project / "metann/report/_template.py", "--accent: #0060a8", "--accent: #0060a9"):
+        assert planned(project, "--configfile", "presets/digits.yaml") == {"write_page": 1}
+
+
+def test_milliseconds_are_measured_where_they_are_asked_for(project: Path) -> None:
+    assert with_change(project, latency={}) == {"measure_latency": 1, "draw_figure": 1, "write_page": 1}
+
+
+def test_a_new_family_leaves_the_others(project: Path) -> None:
+    """Its own jobs, the table over families, their picture and the page."""
+    jobs = with_change(project, cascade={})
+    own = {"search_cascade", "choose_cascade", "replay_memory", "run_cascade", "collect_cascade"}
+    assert set(jobs) == {*own, "collect_run", "draw_figure", "write_page"}
+    assert jobs["draw_figure"] == 4 + 1
+
+
+def test_the_last_line_says_where_the_page_is(project: Path) -> None:
+    again = ("--configfile", "presets/digits.yaml", "--forcerun", "write_page")
+    said = snakemake("--snakefile", "Snakefile", "--cores", 1, *again, cwd=project).stderr
+    assert said.strip().splitlines()[-1] == "Look at results/digits/index.html"
+    assert (project / "results/digits/index.html").stat().st_size < 3_000_000
 
 
 def test_the_papers_run_is_110_experts_a_seed(project: Path) -> None:
@@ -218,6 +261,9 @@ def test_report_is_one_file(project: Path, tmp_path: Path) -> None:
     text = report.read_text()
     assert "heatmap" in text
     assert "summary" in text
+    # Snakemake shows categories by the alphabet, and the page is in the first.
+    assert "All on one page" in text
+    assert min("All on one page", "Figures", "Results") == "All on one page"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import numpy as np
 
 from metann.cascade.rule import InHand, asks_next, check_tables
 from metann.cascade.search import choose, sweep_answers
-from metann.config.cascade import answer_taken
+from metann.config.cascade_answers import answer_taken
 
 
 def search_chain(

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from metann.cascade.complementarity import FORMS
-from metann.config.cascade import way
+from metann.config.cascade_answers import way
 from metann.statistics.intervals import wilson_interval
 
 _CASCADE = ["first", "second", "score", "postcheck", "answer"]

@@ -20,7 +20,7 @@ from metann.cascade.evidence import combined, evidence_of
 from metann.cascade.held_out import HeldOut
 from metann.cascade.rowwise import first_argmax
 from metann.cascade.rule import Decisions, decide
-from metann.config.cascade import way
+from metann.config.cascade_answers import way
 from metann.errors import MetannError
 from metann.seeds import derive_seed
 from metann.statistics.frontier import unbeaten

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from metann.cascade.frontier import how_searched
-from metann.config.cascade import way
+from metann.config.cascade_answers import way
 from metann.report.text import macs, markdown_table, p_value, percent, points, times
 from metann.statistics.verdict import verdict_of_counts
 

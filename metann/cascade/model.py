@@ -19,7 +19,8 @@ from metann.cascade.memory import Memory, key_function
 from metann.cascade.rule import InHand, check_thresholds
 from metann.cascade.run_folder import in_order, read_packed, read_run, write_packed
 from metann.compute.answer import Answer, answer_of, pixels
-from metann.config.cascade import CascadeRule, MemorySection, answer_taken, way
+from metann.config.cascade import CascadeRule, MemorySection
+from metann.config.cascade_answers import answer_taken, way
 from metann.errors import MetannError
 from metann.weights.files import check_header
 from metann.weights.single import SingleNetwork

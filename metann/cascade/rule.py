@@ -18,7 +18,7 @@ from metann import registry
 from metann.cascade import score_functions
 from metann.cascade.evidence import ADDED, combined, evidence_of
 from metann.cascade.rowwise import first_argmax
-from metann.config.cascade import answer_taken
+from metann.config.cascade_answers import answer_taken
 from metann.errors import MetannError, unknown
 
 _MODULE = "cascade/score_functions.py"

@@ -14,8 +14,9 @@ from metann.cascade.inputs import read_cascade
 from metann.config.cascade import CascadeRule, ChainSection
 from metann.config.section import read_section
 from metann.errors import MetannError, unknown
-from metann.weights.files import build_unfilled, fill, load_state, read_header, save_tensors
+from metann.weights.files import fill, load_state, read_header, save_tensors
 from metann.weights.single import WEIGHTS, SingleNetwork
+from metann.weights.unfilled import build_unfilled
 
 KIND = "cascade"
 CHOSEN = f"{layout.CASCADE}/cascade.json"

@@ -13,7 +13,7 @@ import numpy as np
 from metann.cascade.evidence import ADDED, combined, evidence_of
 from metann.cascade.rowwise import first_argmax
 from metann.cascade.rule import check_tables, high_is_sure, needs_labels, next_wins, score_of
-from metann.config.cascade import answer_taken
+from metann.config.cascade_answers import answer_taken
 from metann.errors import MetannError, unknown
 
 Objective = Literal["accuracy", "target_accuracy", "budget"]

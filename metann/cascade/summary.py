@@ -11,8 +11,9 @@ from metann.cascade.complementarity import FORMS
 from metann.cascade.frontier_summary import frontier_answer, frontier_table
 from metann.cascade.rule import high_is_sure
 from metann.cascade.summary_tables import chains_table, in_sample_table, memory_table, runs_table
-from metann.config.cascade import way
+from metann.config.cascade_answers import way
 from metann.report.text import macs, markdown_table, p_value, percent, points, times
+from metann.statistics.intervals import over_seeds
 from metann.statistics.verdict import verdict_of_counts
 
 _OBJECTIVES = {
@@ -109,11 +110,12 @@ def _objectives(tables: Mapping[str, pd.DataFrame], metadata: Mapping[str, Any])
 
 
 def _networks(networks: pd.DataFrame, metadata: Mapping[str, Any]) -> str:
-    mean = networks.groupby("network", sort=False)[["val_accuracy", "accuracy", "low", "high", "macs"]].mean()
-    rows = [
-        [name, percent(row.val_accuracy), percent(row.accuracy), f"{100 * row.low:.2f} to {100 * row.high:.2f}", macs(row.macs)]
-        for name, row in mean.iterrows()
-    ]
+    rows = []
+    for name, mine in networks.groupby("network", sort=False):
+        mean, low, high = over_seeds(mine["accuracy"], mine["low"], mine["high"], metadata["confidence"])
+        rows.append(
+            [name, percent(mine["val_accuracy"].mean()), percent(mean), f"{100 * low:.2f} to {100 * high:.2f}", macs(mine["macs"].mean())]
+        )
     text = "## The networks alone\n\n" + markdown_table(["network", "validation", "test", "interval (%)", "MACs"], rows)
     fitted = (metadata.get("temperatures") or [None])[0]
     if fitted:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from metann.config.cascade import way
+from metann.config.cascade_answers import way
 from metann.report.text import macs, markdown_table, p_value, percent, points
 
 _MOST_PAIRS = 120  # rows of the last table

@@ -1,41 +1,16 @@
 """The configuration of cascades: which networks, how they are judged, and what the memory and the stream of images are."""
 
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, FiniteFloat, field_validator, model_validator
 
 from metann import registry
+from metann.config.cascade_answers import AnswerRule, answer_taken
 from metann.config.figures import figures_of
 from metann.config.section import Positive, Section
 from metann.errors import MetannError, unknown
 
 Share = Annotated[float, Field(ge=0, le=1)]
-AnswerRule = Literal["second", "more_confident", "mean", "product"]
-
-_WAYS = {
-    "second": "without post-check",
-    "more_confident": "with post-check",
-    "mean": "mean of all answers",
-    "product": "product of all answers",
-}
-
-
-def way(answer: str) -> str:
-    """An answer in words, the first two by their published names: 'with post-check', of `more_confident`."""
-    return _WAYS[answer]
-
-
-def answer_taken(answer: str, postcheck: bool) -> str:
-    """The answer that a rule takes; `more_confident` was published as post-check.
-
-    Raises:
-        MetannError: unknown, or one that a post-check contradicts.
-    """
-    if answer not in get_args(AnswerRule):
-        raise unknown("answer", answer, get_args(AnswerRule))
-    if postcheck and answer in ("mean", "product"):
-        raise MetannError(f"a post-check keeps the more confident of two answers, answer {answer!r} puts them together; give one of them")
-    return "more_confident" if postcheck else answer
 
 
 def _known_scores(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ needs; by the file's 16 their 4,096 grey levels would become 16.
 import contextlib
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,72 +15,29 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from metann.datasets._pixels import Deep, deep_colours, to_rgb
 from metann.datasets._search import printable
 from metann.errors import MetannError
 
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow knows formats that run other programs
 DEPTHS = (8, 10, 12, 14, 16)  # of detectors
-_LARGE = 16_000_000  # pixels; of such pictures two are decoded at a time, or every thread would hold half a gigabyte
-_TWO = threading.BoundedSemaphore(2)
+_LARGE = 16_000_000  # pixels; of such pictures two are decoded at a time, or every thread would hold most of a gigabyte
+_HUGE = 48_000_000  # pixels; one such PNG of 16-bit colours takes 2.3 GB, of 8 bits 0.8
+_PLACES, _IN_TURN = threading.BoundedSemaphore(2), threading.Lock()
 
 
-class _Deep(Exception):  # noqa: N818 - not an error: what a first look at a 16-bit picture comes to
-    """The bits that a picture's largest value needs."""
-
-    def __init__(self, values: np.ndarray) -> None:
-        self.bits = int(values.max()).bit_length()
-
-
-def _eight_bits(values: np.ndarray, bits: int | None) -> np.ndarray:
-    """The upper 8 of `bits` bits; what is brighter than they can say is white."""
-    if bits is None:
-        raise _Deep(values)
-    return np.minimum(values.astype(np.uint32) >> (bits - 8), 255).astype(np.uint8)
-
-
-# Channels by colour type of a PNG -> mode and ways to read the file's bytes. Pillow keeps the upper byte of two ("16B"); read as if the
-# lower stood in front ("16L") it keeps the other. Grey with transparency has four bytes a pixel, as RGBA has.
-_PNG_LAYERS = {2: ("RGB", ("RGB;16B", "RGB;16L")), 6: ("RGBA", ("RGBA;16B", "RGBA;16L")), 4: ("RGBA", ("RGBA",))}
-
-
-def _deep_colours(path: Path, bits: int | None) -> Image.Image | None:
-    """A PNG of 16 bits in several channels, of which Pillow would keep the upper 8; None for any other file."""
-    with path.open("rb") as file:
-        head = file.read(26)
-    if not head.startswith(b"\x89PNG\r\n\x1a\n") or len(head) < 26 or head[24] != 16 or head[25] not in _PNG_LAYERS:
-        return None
-    mode, readings = _PNG_LAYERS[head[25]]
-    layers, info = [], {}
-    for reading in readings:
-        with Image.open(path, formats=("PNG",)) as image:
-            image._mode = mode
-            image.tile = [tile._replace(args=reading) for tile in image.tile]
-            image.load()
-            layers.append(np.asarray(image).astype(np.uint16))
-            info = {key: value for key, value in image.info.items() if key != "transparency"}
-    if len(layers) == 2:
-        values_HWC = layers[0] << 8 | layers[1]
-    else:
-        mode, values_HWC = "LA", layers[0][..., ::2] << 8 | layers[0][..., 1::2]
-    picture = Image.fromarray(np.ascontiguousarray(_eight_bits(values_HWC, bits)), mode)
-    picture.info = info  # EXIF too
-    return ImageOps.exif_transpose(picture)
-
-
-def _to_rgb(image: Image.Image, bits: int | None) -> Image.Image:
-    """Three 8-bit channels from any mode; deep grey keeps the upper 8 of `bits` bits, transparency shows white."""
-    if image.mode == "F":
-        raise ValueError("floating-point pixels have no known white; save it with 8 or 16 bits")
-    if image.mode.startswith("I"):  # Pillow's own conversion would clip at 255
-        values = np.asarray(image)
-        if values.min() < 0 or values.max() > 65535:
-            raise ValueError("32-bit pixels; save it with 8 or 16 bits")
-        image = Image.fromarray(_eight_bits(values, bits))
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return image.convert("RGB")
+@contextlib.contextmanager
+def _room(pixels: int) -> Iterator[None]:
+    """Wait until there is memory for a picture: a large one takes one of two places, a huge one both."""
+    places = (pixels > _LARGE) + (pixels > _HUGE)
+    with _IN_TURN:  # two that each hold one place and wait for the other would wait for ever
+        for _ in range(places):
+            _PLACES.acquire()
+    try:
+        yield
+    finally:
+        for _ in range(places):
+            _PLACES.release()
 
 
 def read_picture(path: Path, size: int, bits: int | None = 16) -> np.ndarray:
@@ -96,16 +53,16 @@ def read_picture(path: Path, size: int, bits: int | None = 16) -> np.ndarray:
     """
     with Image.open(path, formats=FORMATS) as image:
         image.draft(None, (2 * size, 2 * size))  # JPEG: decode at 1/2, 1/4 or 1/8 where that is still large enough
-        with _TWO if image.width * image.height > _LARGE else contextlib.nullcontext():
+        with _room(image.width * image.height):
             return _square(image, path, size, bits)
 
 
 def _square(image: Image.Image, path: Path, size: int, bits: int | None) -> np.ndarray:
-    deep = _deep_colours(path, bits) if image.format == "PNG" else None
+    deep = deep_colours(path, bits) if image.format == "PNG" else None
     if deep is None:
         image.load()
-        deep = ImageOps.exif_transpose(image)
-    upright = _to_rgb(deep, bits)
+        ImageOps.exif_transpose(image, in_place=True)
+    upright = to_rgb(image if deep is None else deep, bits)
     width, height = upright.size
     side = min(width, height)
     left, top = (width - side) / 2, (height - side) / 2
@@ -152,7 +109,7 @@ def read_each(paths: Sequence[Path], size: int, bits: int | None = None) -> Pict
     def read(row: int, bits: int | None) -> None:
         try:
             images_NCHW[row] = read_picture(paths[row], size, bits)
-        except _Deep as deep:
+        except Deep as deep:
             needed[row] = deep.bits
         except MemoryError:
             raise

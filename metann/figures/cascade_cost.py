@@ -1,5 +1,6 @@
 """Figure cascade_cost: what accuracy costs, for every pair, every single network and the oracle."""
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -7,6 +8,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from metann.figures._cascade import cascade_facts, chosen_pair, short
 from metann.figures._style import BLACK, GREY, HALO, ORANGE, PURPLE, SKY, VERMILION, confidence_of, new_figure, no_figure, styled
+from metann.statistics.intervals import over_seeds
 
 CAPTION = """
 Test accuracy against multiply-accumulates per image, of every pair of networks at its most accurate threshold on **validation**, of the
@@ -22,7 +24,10 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     choice, pairs, networks = tables["cascade_choice"], tables["cascade_pairs"], tables["cascade_networks"]
     if not choice["macs"].notna().all() or not networks["macs"].notna().all():
         return no_figure("Accuracy against cost", "The networks' multiply-accumulates are unknown; give `macs` of imported tables.")
-    singles = networks.groupby("network")[["macs", "accuracy", "low", "high"]].mean()
+    confidence = confidence_of(choice)
+    singles = networks.groupby("network")[["macs"]].mean()
+    ends = [over_seeds(mine["accuracy"], mine["low"], mine["high"], confidence) for _, mine in networks.groupby("network")]
+    singles[["accuracy", "low", "high"]] = np.clip(ends, 0, 1)
     oracle = tables["cascade_results"].query("score == 'oracle'").groupby(["first", "second"])[["macs", "accuracy"]].mean()
     pick = choice.iloc[0]
     same = {"first": pick["first"], "second": pick["second"], "score": pick["score"], "answer": pick["answer"]}
@@ -31,7 +36,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
         curve = curve[curve[column] == value]
     curve = curve.groupby("threshold")[["macs", "accuracy"]].mean().sort_values("macs")
 
-    footnote = f"{cascade_facts(choice)}; bars: {100 * confidence_of(choice):g} % Wilson intervals, means over seeds."
+    footnote = f"{cascade_facts(choice)}; bars: {100 * confidence:g} % intervals, {'over seeds' if len(choice) > 1 else 'Wilson'}."
     figure = new_figure(8.6, 5.4, "Accuracy against cost of every pair", footnote)
     axes = figure.subplots()
     axes.plot(oracle["macs"], 100 * oracle["accuracy"], "+", color=PURPLE, markersize=5, alpha=0.7, label="oracle of a pair", zorder=2)
@@ -40,18 +45,8 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     axes.plot(front["macs"], 100 * front["accuracy"], "o", color=VERMILION, markersize=5.5, label="pair, unbeaten on validation", zorder=5)
     axes.plot(curve["macs"], 100 * curve["accuracy"], color=ORANGE, linewidth=1.2, label="chosen pair over thresholds", zorder=4)
     _bars(axes, singles["macs"], singles["accuracy"], singles["low"], singles["high"], "s", GREY, "single network", 5)
-    means = choice[["macs", "accuracy", "accuracy_low", "accuracy_high"]].mean()
-    _bars(
-        axes,
-        means["macs"],
-        means["accuracy"],
-        means["accuracy_low"],
-        means["accuracy_high"],
-        "o",
-        BLACK,
-        f"chosen: {chosen_pair(choice)}",
-        8,
-    )
+    mean, *chosen = over_seeds(choice["accuracy"], choice["accuracy_low"], choice["accuracy_high"], confidence)
+    _bars(axes, choice["macs"].mean(), mean, *np.clip(chosen, 0, 1), "o", BLACK, f"chosen: {chosen_pair(choice)}", 8)
     for name, row in singles.iterrows():
         _name(axes, short(str(name)), row["macs"], row["low"], (0, -9))
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from metann.config.cascade import way
+from metann.config.cascade_answers import way
 from metann.figures._cascade import cascade_facts, chosen_pair
 from metann.figures._style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, new_figure, styled
 

@@ -8,7 +8,7 @@ import pandas as pd
 from metann.hypernetwork.choice import generator_order
 from metann.hypernetwork.verdicts import state
 from metann.report.text import count, macs, markdown_table, p_value, percent, points
-from metann.statistics.intervals import t_interval
+from metann.statistics.intervals import over_seeds
 
 Places = Sequence[tuple[str, str]]
 
@@ -109,9 +109,8 @@ def classes_table(multiclass: pd.DataFrame, networks: pd.DataFrame, confidence: 
         test = frame[frame["split"] == "test"]
         names = test["experiment"] + "_" + test["generator"] if "generator" in test else test["network"]
         for name, group in test.groupby(names, sort=False):
-            mean = group[["accuracy", "low", "high", "macs", "parameters"]].mean()
-            low, high = t_interval(group["accuracy"], confidence)[1:] if len(group) > 1 else (mean.low, mean.high)
-            cells = [percent(mean.accuracy), f"{100 * low:.2f} to {100 * high:.2f}", macs(mean.macs), macs(mean.parameters)]
+            mean, low, high = over_seeds(group["accuracy"], group["low"], group["high"], confidence)
+            cells = [percent(mean), f"{100 * low:.2f} to {100 * high:.2f}", *(macs(group[cost].mean()) for cost in ("macs", "parameters"))]
             rows.append([label.format(name), *cells, str(group["seed"].nunique())])
     if multiclass.empty:
         return ""

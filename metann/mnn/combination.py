@@ -24,6 +24,7 @@ The log of the least positive float64 is -745, so no product of positive factors
 Ties go to the class with the lower index, in predictions as in the order of a prefix.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ from metann.mnn import checks
 
 RULES = ("product", "product_calibrated", "replace")
 ZERO_LOG = -1e4
+_BLOCK = 2_000_000  # numbers of a block: 16 MB in float64
 Weights = tuple[float, float]
 """a of the switch and b of the experts, both 1 but for `product_calibrated`."""
 EQUAL: Weights = (1.0, 1.0)
@@ -146,6 +148,22 @@ def prefix_predictions(
     Raises:
         MetannError: as in `combine`.
     """
+    switch_NK, expert_NK = _checked(switch_NK, expert_NK)
+    n, classes = switch_NK.shape
+    prediction_NJ = np.empty((n, classes + 1), np.int64)
+    for rows in in_blocks(n, classes):
+        prediction_NJ[rows] = _block_predictions(switch_NK[rows], expert_NK[rows], rule, prior_K, weights)
+    return prediction_NJ
+
+
+def in_blocks(n: int, classes: int) -> Iterator[slice]:
+    """Rows of a table, so many at a time that its arrays of a block take megabytes; tables themselves may take a gigabyte."""
+    step = max(1, _BLOCK // classes)
+    yield from (slice(start, start + step) for start in range(0, n, step))
+
+
+def _block_predictions(switch_NK: np.ndarray, expert_NK: np.ndarray, rule: str, prior_K: Any, weights: Weights) -> np.ndarray:
+    """`prefix_predictions` of a few checked rows."""
     without_NK, with_NK = _scores(switch_NK, expert_NK, rule, prior_K, weights)
     n, classes = with_NK.shape
     order_NK = prefix_order(switch_NK)
@@ -180,8 +198,12 @@ def prefix_correct(
     Raises:
         MetannError: as in `combine`, or labels of another length or range.
     """
-    prediction_NJ = prefix_predictions(switch_NK, expert_NK, rule=rule, prior_K=prior_K, weights=weights)
-    return prediction_NJ == checks.class_labels(labels_N, (len(prediction_NJ), prediction_NJ.shape[1] - 1))[:, None]
+    switch_NK, expert_NK = _checked(switch_NK, expert_NK)
+    labels_N = checks.class_labels(labels_N, switch_NK.shape)
+    correct_NJ = np.empty((len(switch_NK), switch_NK.shape[1] + 1), bool)
+    for rows in in_blocks(*switch_NK.shape):
+        correct_NJ[rows] = _block_predictions(switch_NK[rows], expert_NK[rows], rule, prior_K, weights) == labels_N[rows, None]
+    return correct_NJ
 
 
 def _better(score_N: np.ndarray, class_N: np.ndarray, other_N: np.ndarray, other_class_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -192,7 +214,6 @@ def _better(score_N: np.ndarray, class_N: np.ndarray, other_N: np.ndarray, other
 
 def _scores(switch_NK: Any, expert_NK: Any, rule: str, prior_K: Any, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
     """Scores of the classes when they are not active and when they are: two (N, K) float64."""
-    switch_NK, expert_NK = _checked(switch_NK, expert_NK)
     added_K = log_odds_added(rule, prior_K, switch_NK.shape[1])
     without_NK = weights[0] * logarithms(switch_NK)
     return without_NK, _active_score(without_NK, expert_NK, rule, added_K, weights[1])

@@ -13,6 +13,8 @@ from metann import registry
 from metann.errors import MetannError, unknown
 from metann.mnn import checks, switch_functions
 
+_BLOCK = 2_000_000  # numbers of a block: 16 MB in float64
+
 
 @dataclass(frozen=True)
 class PrefixCounts:
@@ -152,17 +154,17 @@ def evaluate_thresholds(switch_NK: Any, correct_NJ: Any, thresholds_T: Any) -> P
     switch_NK = checks.probability_table("switch_NK", switch_NK)
     correct_NJ = checks.prefix_table(correct_NJ, switch_NK.shape)
     grid_T, inverse_T = np.unique(np.atleast_1d(checks.thresholds(thresholds_T)), return_inverse=True)
-    falling_NK = -np.sort(-switch_NK, axis=1)
-    reached = np.searchsorted(grid_T, falling_NK.ravel(), side="right")  # so many thresholds of the grid lie at or below the value
-
-    def total(state_NJ: np.ndarray) -> np.ndarray:
-        steps = np.bincount(reached, np.diff(state_NJ.astype(np.int8), axis=1).ravel(), len(grid_T) + 1)
-        return _from_above(steps)[inverse_T]
-
-    before_N = correct_NJ[:, :1]
-    fixed_T, broken_T = total(correct_NJ & ~before_N), total(before_N & ~correct_NJ)
-    experts_T = _from_above(np.bincount(reached, minlength=len(grid_T) + 1))[inverse_T]
-    baseline, n = int(np.count_nonzero(before_N)), len(switch_NK)
+    fixed_T, broken_T, experts_T = np.zeros((3, len(grid_T) + 1))  # whole numbers, exact in float64
+    n, step = len(switch_NK), max(1, _BLOCK // switch_NK.shape[1])
+    for start in range(0, n, step):
+        correct, before = correct_NJ[start : start + step], correct_NJ[start : start + step, :1]
+        falling = -np.sort(-switch_NK[start : start + step], axis=1)
+        reached = np.searchsorted(grid_T, falling.ravel(), side="right")  # so many thresholds of the grid lie at or below the value
+        for total_T, state in ((fixed_T, correct & ~before), (broken_T, before & ~correct)):
+            total_T += np.bincount(reached, np.diff(state.astype(np.int8), axis=1).ravel(), len(grid_T) + 1)
+        experts_T += np.bincount(reached, minlength=len(grid_T) + 1)
+    fixed_T, broken_T, experts_T = (_from_above(steps)[inverse_T] for steps in (fixed_T, broken_T, experts_T))
+    baseline = int(np.count_nonzero(correct_NJ[:, 0]))
     return PrefixCounts(n, baseline + fixed_T - broken_T, baseline, fixed_T, broken_T, experts_T / (n or np.nan))
 
 

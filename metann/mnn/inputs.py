@@ -16,7 +16,7 @@ from metann.mnn.training_length import Trained
 from metann.tables.frames import read_arrow
 from metann.tables.join import joined
 from metann.tables.probabilities import read_expert_answers, read_probabilities
-from metann.tables.samples import ExpertProbabilities, Probabilities, Samples
+from metann.tables.samples import Probabilities, Samples
 from metann.training.history import read_history
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ def read_experts(paths: list[Path], dataset_threshold: float, switch: Probabilit
         dictionaries.
     """
     classes = switch.p_NK.shape[1]
-    found: dict[int, ExpertProbabilities | Probabilities] = {}
+    answers: np.ndarray | None = None
+    found: dict[int, Samples] = {}  # without their rows: those of 1,000 experts are ten times the table that is made
     for path in paths:
         expert = evaluated(read_expert_answers(path))
         c, trained_at, seed = (expert.metadata.get(key) for key in ("class", "dataset_threshold", "seed"))
@@ -53,14 +54,19 @@ def read_experts(paths: list[Path], dataset_threshold: float, switch: Probabilit
             )
         if (other := switch.metadata.get("seed")) is not None and seed is not None and seed != other:
             raise MetannError(f"{path} is of seed {seed}, {switch.where} of seed {other}; give tables of one seed")
-        found[c] = joined(switch, expert)
+        same = joined(switch, expert)
+        says = same.p_NK if isinstance(same, Probabilities) else same.expert_probability
+        if answers is None:
+            answers = np.empty((len(switch), classes, *says.shape[1:]), says.dtype)
+        elif answers.ndim != says.ndim + 1:
+            first = next(iter(found.values())).where
+            raise MetannError(f"of {first} and {path} one is for one class and one for all: 2 kinds are given; give one kind")
+        answers[:, c] = says
+        found[c] = expert.take(np.arange(0))
     if missing := [c for c in range(classes) if c not in found]:
         raise MetannError(f"no expert table for class {missing[0]} ({len(missing)} of {classes} missing); give one for each class")
-    experts = [found[c] for c in range(classes)]
-    if len(kinds := {type(expert) for expert in experts}) > 1:
-        raise MetannError(f"of {experts[0].where} and the others {len(kinds)} kinds are given: for one class and for all; give one kind")
-    answers = [expert.p_NK if isinstance(expert, Probabilities) else expert.expert_probability for expert in experts]
-    return np.stack(answers, axis=1), [expert.metadata for expert in experts]
+    assert answers is not None  # there are two classes or more
+    return answers, [found[c].metadata for c in range(classes)]
 
 
 def evaluation_metadata(table: Probabilities, experts: list[dict]) -> dict[str, Any]:

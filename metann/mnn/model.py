@@ -31,7 +31,8 @@ from metann.mnn.single import combine_one, combine_one_vector
 from metann.mnn.vectors import combine_vectors
 from metann.networks._split import trunk_names, trunk_of
 from metann.training.objectives import class_probabilities
-from metann.weights.files import build_unfilled, fill, load_state, read_header, save_weights
+from metann.weights.files import fill, load_state, read_header, save_weights
+from metann.weights.unfilled import build_unfilled
 
 KIND = "meta neural network"
 _KEPT = (
@@ -98,7 +99,7 @@ class MetaNeuralNetwork(nn.Module):
         self.experts = nn.ModuleDict({str(c): expert for c, expert in enumerate(experts) if expert is not None})
         self._expert_of = list(experts)  # a ModuleDict takes longer to look into than a small network's layer to run
         self.function = SwitchFunction.parse(rule.switch_function)
-        self._added_K = log_odds_added(rule.combine, rule.prior_K, classes)
+        self._added_K = np.zeros(classes) if rule.for_all_classes else log_odds_added(rule.combine, rule.prior_K, classes)
         self._added = self._added_K.tolist()
         self._shape = (header["channels"], header["image_size"], header["image_size"])
         self._mean, self._std = tuple(header["mean"]), tuple(header["std"])

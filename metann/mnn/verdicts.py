@@ -87,7 +87,7 @@ def self_check_section(checked: pd.DataFrame, chosen: pd.DataFrame) -> str:
         "Is this image of class c? Asked of expert c and of the switch (S_c), on the test images at which S_c reaches the dataset "
         f"threshold, like those that the expert learned from. On these, {more} of {len(known)} experts order the images better than "
         f"S_c does (area under the curve), and {int((better['fixed'] > better['broken']).sum())} answer more questions rightly that the "
-        "switch answers wrongly than the reverse, at 1/2. The others are experts that nobody needs."
+        "switch answers wrongly than the reverse, at 1/2. An expert that does neither is one that nobody needs."
     )
     names = asked.drop_duplicates("class").set_index("class")["class_name"]
     whole = everything.groupby("class").mean(numeric_only=True)

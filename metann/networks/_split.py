@@ -21,7 +21,7 @@ def blocks_of(network: nn.Module, architecture: str) -> list[tuple[str, ...]]:
     Raises:
         MetannError: a family that names none.
     """
-    family = registry.architectures()[architecture]
+    family = registry.architectures().get(architecture)  # None of one from elsewhere
     if family not in registry.files_with("networks", "blocks"):
         known = [name for name, file in registry.architectures().items() if file in registry.files_with("networks", "blocks")]
         raise MetannError(f"{architecture} does not name its blocks, so it has no tail; known: {one_of(known)}")

@@ -17,7 +17,7 @@ import pandas as pd
 
 from metann.report.frontier import sentences
 from metann.report.text import count, macs, markdown_table, percent
-from metann.statistics.intervals import t_interval, wilson_interval
+from metann.statistics.intervals import over_seeds, wilson_interval
 from metann.tables.probabilities import Probabilities
 
 COLUMNS = ("family", "setting", "role", "seed", "split", "n", "correct", "accuracy", "low", "high", "macs", "chosen", "load")
@@ -102,7 +102,7 @@ def side_by_side(results: pd.DataFrame, confidence: float) -> list[list[str]]:
 
 def _row(family: str, setting: str, rows: pd.DataFrame, confidence: float) -> list[str]:
     seeds = rows["seed"].nunique()
-    mean, low, high = t_interval(rows["accuracy"].to_numpy(), confidence) if seeds > 1 else rows[["accuracy", "low", "high"]].iloc[0]
+    mean, low, high = over_seeds(rows["accuracy"], rows["low"], rows["high"], confidence)
     cost = rows["macs"].mean()
     return [
         family,

@@ -32,7 +32,7 @@ def budget_table(fronts: pd.DataFrame) -> Table:
     for row in fronts[fronts["of"] == ALL].sort_values("budget").itertuples():
         gain = 100 * (row.accuracy - row.plain_accuracy)
         beside = [Cell(percent(row.plain_accuracy)), Cell(f"{gain:+.2f}", gain)] if np.isfinite(gain) else [Cell("none so cheap"), Cell("")]
-        interval = "" if not np.isfinite(row.low) else f"{100 * row.low:.2f} to {100 * row.high:.2f}"
+        interval = "" if not np.isfinite(row.low) else f"{100 * max(row.low, 0):.2f} to {100 * min(row.high, 1):.2f}"
         rows.append([macs_cell(row.budget), row.settings, percent(row.val_accuracy), percent(row.accuracy), interval, *beside])
     header = ("budget (MACs)", "setting", "validation", "test", "interval (%)", "plain networks, test", "difference (points)")
     return Table.of(header, rows, texts=(1,))

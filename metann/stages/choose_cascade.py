@@ -35,7 +35,7 @@ def choose_cascade(
 
     from metann.cascade.choice import chosen_rows, rank_pairs, settings
     from metann.cascade.frontier import cascade_of, settings_of, with_choice
-    from metann.config.cascade import way
+    from metann.config.cascade_answers import way
     from metann.errors import MetannError
     from metann.files import write_json
     from metann.tables.frames import read_frame, write_frame

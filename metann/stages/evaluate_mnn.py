@@ -46,9 +46,9 @@ def evaluate_mnn(
     from metann.errors import MetannError
     from metann.files import write_json
     from metann.mnn.calibration import calibrated
-    from metann.mnn.combination import prefix_predictions
+    from metann.mnn.combination import prefix_correct
     from metann.mnn.inputs import evaluated, evaluation_metadata, read_experts
-    from metann.mnn.prefix import Prefix, cell
+    from metann.mnn.prefix import Prefix, cells
     from metann.mnn.self_check import self_check
     from metann.mnn.setting import functions_in
     from metann.mnn.vectors import vector_predictions
@@ -68,10 +68,11 @@ def evaluate_mnn(
         raise MetannError(f"{switch} has no validation images; 'product_calibrated' and temperature 'validation' are fitted on them")
     fitted = calibrated(table, experts_N, dataset_threshold, combine, temperature)
     if fitted.experts.ndim == 3:
-        prediction_NJ = vector_predictions(fitted.switch_NK, fitted.experts, rule=combine, weights=fitted.weights)
+        predicted = vector_predictions(fitted.switch_NK, fitted.experts, rule=combine, weights=fitted.weights)
+        correct_NJ = predicted == table.label[:, None]
     else:
-        prediction_NJ = prefix_predictions(fitted.switch_NK, fitted.experts, rule=combine, prior_K=fitted.prior_K, weights=fitted.weights)
-    correct_NJ = prediction_NJ == table.label[:, None]
+        how = {"rule": combine, "prior_K": fitted.prior_K, "weights": fitted.weights}
+        correct_NJ = prefix_correct(fitted.switch_NK, fitted.experts, table.label, **how)
 
     metadata = evaluation_metadata(table, experts_metadata) | {
         "dataset_threshold": dataset_threshold,
@@ -90,8 +91,8 @@ def evaluate_mnn(
     columns = {key: [row[key] for row in checked] for key in checked[0]}
     rows = {key: [value] * len(checked) for key, value in described.items()}
     write_frame(output / "self_check.parquet", rows | columns, "self_check", metadata)
-    for function in functions:
-        write_frame(output / "cells" / f"{function.slug}.parquet", cell(prefix, function), "cell", metadata)
+    for function, found in cells(prefix, functions):
+        write_frame(output / "cells" / f"{function.slug}.parquet", found, "cell", metadata)
     # Last, because it says which cells there are.
     write_frame(output / "prefix.parquet", prefix.columns(), "prefix", metadata | {"switch_functions": [str(f) for f in functions]})
     if index is not None:

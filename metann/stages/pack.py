@@ -13,6 +13,7 @@ def pack(
     dataset_threshold: float | None = None,
     switch_function: str | None = None,
     setting: str | None = None,
+    for_budget: str | None = None,
 ) -> None:
     """Write the networks and the rule between them that a run chose on validation into one file, for `metann predict`.
 
@@ -33,15 +34,31 @@ def pack(
     switch_function
         Of a meta neural network, which experts are asked, such as "top_k(2)"; without it the chosen one.
     setting
-        Of a mixture; without it the chosen one.
+        Of a family, as results.parquet names it; without it the chosen one.
+    for_budget
+        Instead of all these: what validation takes for macs=3e6, ms=0.5 or accuracy=0.90, of all families (see `metann choose`).
     """
     from metann.errors import MetannError
-    from metann.model import load
+    from metann.model import load, load_setting
+    from metann.report.budget import Budget, choose
+    from metann.report.inputs import read_candidates
 
     if not run.is_dir():
         raise MetannError(f"no folder {run}; give the folder of a finished run, such as results/demo")
     if output.suffix != ".safetensors":
         raise MetannError(f"{output} does not end in .safetensors, which is what is written")
+    if for_budget is not None:
+        named = {"family": family, "network": network, "seed": seed, "dataset_threshold": dataset_threshold}
+        if given := [
+            name for name, value in (named | {"switch_function": switch_function, "setting": setting}).items() if value is not None
+        ]:
+            raise MetannError(f"--for-budget chooses the model; leave --{given[0].replace('_', '-')} out")
+        models, _ = read_candidates(run)
+        pick = choose(models, Budget.parse(for_budget))
+        model = load_setting(run, pick["family"], int(pick["seed"]), pick["load"])
+        model.save(output)
+        print(f"{output}: {model.described}")
+        return
     choice = {"network": network, "seed": seed, "dataset_threshold": dataset_threshold, "switch_function": switch_function}
     choice["setting"] = setting
     model = load(run, family=family, **choice)

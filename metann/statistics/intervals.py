@@ -52,6 +52,23 @@ def t_interval(values: Any, confidence: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
+def over_seeds(values: Any, low: Any, high: Any, confidence: float = 0.95) -> Interval:
+    """Of several seeds the mean with Student's t interval; of one seed its value and the interval that it has already (low, high).
+
+    The mean of the seeds' own intervals would say how sure one seed is of its images, and nothing of the next seed.
+
+    Args:
+        values, low, high: one each per seed.
+
+    Raises:
+        MetannError: no values, or values that are not finite.
+    """
+    values = checked_values(values)
+    if len(values) > 1:
+        return t_interval(values, confidence)
+    return Interval(float(values[0]), float(np.asarray(low)[0]), float(np.asarray(high)[0]))
+
+
 def checked_values(given: Any) -> np.ndarray:
     values = np.asarray(given, np.float64)
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all():

@@ -15,42 +15,15 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from metann.digests import source_digest
 from metann.errors import MetannError, exhausted, failed_system
 from metann.files import atomic
 from metann.headers import check_types, parse_header
-from metann.networks._build import build
-from metann.networks._split import tail_of
 from metann.registry import own_network
+from metann.weights.unfilled import REQUIRED, build_unfilled
 
-REQUIRED = ("architecture", "num_classes", "channels", "image_size")
 WRAPPERS = ("module.", "_orig_mod.")  # of data parallelism and of torch.compile
-
-INIT = [getattr(nn.init, f"{how}_") for how in ("uniform", "normal", "trunc_normal", "kaiming_uniform", "kaiming_normal", "xavier_uniform")]
-DRAWN = (Tensor.normal_, Tensor.uniform_, *INIT)
-
-
-class _Unfilled(TorchFunctionMode):
-    """Zeros instead of random initialisation: hardly any time spent on it, torch's random state untouched.
-
-    Not whatever the memory held: torch draws a truncated normal again and again until all values are in range.
-    """
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        if func in DRAWN:
-            with torch.no_grad():
-                return (args[0] if args else kwargs["tensor"]).zero_()
-        return func(*args, **kwargs)
-
-
-def build_unfilled(header: Mapping[str, Any]) -> nn.Module:
-    """The network that `header` describes, or its tail where it says so, before `fill` gives it weights."""
-    with _Unfilled():
-        whole = build(*(header[key] for key in REQUIRED), **header.get("settings", {}))
-    return tail_of(whole, header["architecture"], header["tail"]) if header.get("tail") else whole
 
 
 def _plain(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -11,7 +11,8 @@ from torch import nn
 from metann.errors import MetannError
 from metann.networks._timm import interface
 from metann.registry import TIMM
-from metann.weights.files import build_unfilled, fill
+from metann.weights.files import fill
+from metann.weights.unfilled import build_unfilled
 
 
 def pretrained(name: str, header: Mapping[str, Any]) -> tuple[nn.Module, dict[str, Any]]:

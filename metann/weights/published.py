@@ -22,8 +22,9 @@ from metann.errors import MetannError
 from metann.files import atomic
 from metann.registry import TIMM
 from metann.weights import pretrained_timm, published_imagenet
-from metann.weights.files import build_unfilled, check_header, fill, read_header
+from metann.weights.files import check_header, fill, read_header
 from metann.weights.foreign import load_checkpoint
+from metann.weights.unfilled import build_unfilled
 
 ADDRESS = "https://github.com/chenyaofo/pytorch-cifar-models/releases/download/{family}/{dataset}_{name}-{hash8}.pt"
 TIMEOUT = 30.0  # seconds without an answer

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from metann.errors import MetannError, unknown
-from metann.weights.files import build_unfilled, fill
+from metann.weights.files import fill
+from metann.weights.unfilled import build_unfilled
 
 
 class Transforms(NamedTuple):

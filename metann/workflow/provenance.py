@@ -34,7 +34,7 @@ def _file(module: str) -> Path | None:
 
 
 def _imports(tree: ast.Module) -> set[str]:
-    """Modules of metann that a syntax tree imports, with their packages; imports for type checking do not count."""
+    """Names of metann that a syntax tree imports, with their packages, modules or not; imports for type checking do not count."""
     found: set[str] = set()
     stack: list[ast.AST] = [tree]
     while stack:
@@ -49,7 +49,7 @@ def _imports(tree: ast.Module) -> set[str]:
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
         stack += ast.iter_child_nodes(node)
     with_packages = {".".join(name.split(".")[:depth]) for name in found for depth in range(1, name.count(".") + 2)}
-    return {name for name in with_packages if name.split(".")[0] == "metann" and _file(name)}
+    return {name for name in with_packages if name.split(".")[0] == "metann"}
 
 
 def _parsed(path: Path) -> tuple[str, list[str]]:
@@ -60,15 +60,15 @@ def _parsed(path: Path) -> tuple[str, list[str]]:
 
 @cache
 def _known(module: str) -> tuple[str, list[str]]:
-    """What `_parsed` says of a module, kept beside Python's own bytecode and as long as that: while time and size of the source stay.
+    """What `_parsed` says of a module, kept beside Python's own bytecode and as long as that: while time and size of the source stay
+    (and those of this file, which says what is kept).
 
     Parsing the 40 modules of a stage takes 0.15 s, which every job of a run would pay.
     """
     path = _file(module)
     if path is None:
         raise MetannError(f"no module {module} in {ROOT}")
-    state = path.stat()
-    source = [str(path), state.st_mtime_ns, state.st_size]
+    source = [str(path), *_state(path), *_state(Path(__file__))]
     kept = Path(util.cache_from_source(str(path))).with_suffix(".digest.json")
     with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
         found = json.loads(kept.read_bytes())
@@ -81,6 +81,11 @@ def _known(module: str) -> tuple[str, list[str]]:
     return digest, imports
 
 
+def _state(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size
+
+
 @cache
 def import_closure(*modules: str) -> tuple[str, ...]:
     """All modules of metann that run when `modules` are imported, sorted; found in the source, nothing is imported."""
@@ -89,7 +94,7 @@ def import_closure(*modules: str) -> tuple[str, ...]:
         module = todo.pop()
         if module not in seen and not module.startswith(_LEFT_OUT):
             seen.add(module)
-            todo += _known(module)[1]
+            todo += [name for name in _known(module)[1] if name not in seen and _file(name)]  # asked anew: a name can become a module
     return tuple(sorted(seen))
 
 

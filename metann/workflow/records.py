@@ -14,6 +14,7 @@ from metann.config.hypernetwork import CONTROLS
 from metann.config.run import Config
 from metann.config.section import Section
 from metann.errors import MetannError
+from metann.tables.sealed import read_description
 
 _SHOWN = 4
 _WHERE = ("device", "threads", "compile")  # where a training ran, which changes no result
@@ -173,8 +174,6 @@ def _header(path: Path) -> dict[str, Any]:
         if path.suffix == ".json":
             found = json.loads(path.read_text(encoding="utf-8"))
         elif path.suffix == ".parquet":
-            from metann.tables.sealed import read_description  # pyarrow: 0.1 s, which a run that Snakemake knows does not pay
-
             found = read_description(path)
         else:
             with path.open("rb") as file:
