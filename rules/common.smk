@@ -9,9 +9,9 @@ from metann.config.section import flags, read_section
 from metann.data.classes import check_files, class_count, fingerprint, recorded
 from metann.digests import FileDigests
 from metann.errors import MetannError
+from metann.plan.jobs import write_jobs
 from metann.workflow.configuration import check_configuration
 from metann.workflow.outside import digests_of, files_of
-from metann.workflow.jobs import write_jobs
 from metann.workflow.provenance import stage_code
 from metann.workflow.rules import (
     at_the_end,

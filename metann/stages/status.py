@@ -13,7 +13,7 @@ def status(run: Path, *, watch: bool = False, every: float = 5.0) -> None:
     run
         Folder of a run, such as results/demo.
     watch
-        Say it again until nothing runs or waits any more.
+        Say it again whenever it has changed, until all is done or snakemake has ended.
     every
         Seconds between two looks.
     """
@@ -21,15 +21,20 @@ def status(run: Path, *, watch: bool = False, every: float = 5.0) -> None:
     import time
 
     from metann.errors import MetannError
-    from metann.workflow.progress import progress_lines
-    from metann.workflow.jobs import read_jobs
+    from metann.plan.jobs import read_progress
+    from metann.plan.progress import progress_lines
 
-    if not every > 0:
+    if not 0 < every < float("inf"):
         raise MetannError(f"--every {every} seconds is no time; give a number above 0")
+    clear = "\x1b[2J\x1b[H" if watch and sys.stdout.isatty() else ""
+    before: list[str] = []
     while True:
-        jobs = read_jobs(run)
-        clear = "\x1b[2J\x1b[H" if watch and sys.stdout.isatty() else ""
-        print(clear + "\n".join(progress_lines(run.name, jobs, time.time())), flush=True)
-        if not watch or not any(job.state in ("running", "waiting") for job in jobs) or any(job.state == "stopped" for job in jobs):
+        progress = read_progress(run)
+        lines = progress_lines(run.absolute().name, progress, time.time())
+        said = [lines[0].partition(": ")[2], *lines[1:]]  # without the time of day
+        if clear or said != before:
+            print(clear + "\n".join(lines), flush=True)
+        if not watch or progress.over or all(job.state == "done" for job in progress.jobs):
             return
+        before = said
         time.sleep(every)
