@@ -17,6 +17,7 @@ from metann.workflow.rules import (
     at_the_end,
     check_folder,
     folder,
+    given_flags,
     gpus,
     gpus_are_there,
     grows,

@@ -68,15 +68,6 @@ TRAIN_EXPERT = (
 )
 
 
-def given_files(wildcards, input):
-    """Inputs of an expert that not every run has, as flags."""
-    return [
-        f"--{name}={input.get(name)}"
-        for name in ("selection", "body", "generic")
-        if name in input.keys()
-    ]
-
-
 wildcard_constraints:
     dataset_threshold=one_of(dataset_thresholds),
     c=r"\d+",
@@ -112,7 +103,9 @@ for group in class_groups:
             ],
             threshold=lambda wildcards: wildcards.dataset_threshold,
             unsure=unsure,
-            given=given_files,
+            given=lambda wildcards, input: given_flags(
+                input, "selection", "body", "generic"
+            ),
             expert=flags("expert", run.mnn.expert),
             data=lambda wildcards, input: folder(input.info),
             output=lambda wildcards, output: folder(output[0], up=2),
@@ -182,7 +175,9 @@ rule train_generic:
         who=[],
         threshold=most_training,
         unsure=unsure,
-        given=given_files,
+        given=lambda wildcards, input: given_flags(
+            input, "selection", "body", "generic"
+        ),
         expert=flags("expert", run.mnn.expert),
         data=lambda wildcards, input: folder(input.info),
         output=lambda wildcards, output: folder(output[0]),

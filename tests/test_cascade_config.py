@@ -1,11 +1,10 @@
 """The section `cascade` of the configuration: every way to get it wrong, and cascade.json."""
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from conftest import read_preset
 
 from metann.cascade.inputs import read_cascade
 from metann.config.cascade import CascadeSection, MemorySection, WorkloadSection
@@ -68,10 +67,7 @@ def test_all_networks_take_part_unless_named() -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "presets").glob("cascade-*.yaml")), ids=lambda path: path.stem)
 def test_presets_have_only_cascades(path: Path) -> None:
-    text = path.read_text()
-    if "timm/" in text and find_spec("timm") is None:
-        pytest.skip("NO TIMM: pip install 'metann[timm]'; its preset is not checked")
-    run = read_section(Config, yaml.safe_load(text))
+    run = read_section(Config, read_preset(path))
     assert run.mnn is None
     assert len(run.cascade.network_names(list(run.networks))) >= 4
 

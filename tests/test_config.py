@@ -1,11 +1,11 @@
 """The configuration: defaults, flags and every way to get it wrong."""
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from conftest import read_preset
 
 from metann.config.data import DataSection
 from metann.config.mnn import ExpertSection, MnnSection
@@ -32,10 +32,7 @@ def test_config_yaml_spells_out_the_defaults() -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "presets").glob("*.yaml")), ids=lambda path: path.stem)
 def test_presets_are_valid_and_named_after_their_file(path: Path) -> None:
-    text = path.read_text()
-    if "timm/" in text and find_spec("timm") is None:
-        pytest.skip("NO TIMM: pip install 'metann[timm]'; its preset is not checked")
-    assert read_section(Config, yaml.safe_load(text)).run == path.stem
+    assert read_section(Config, read_preset(path)).run == path.stem
 
 
 def test_the_papers_grid() -> None:

@@ -85,6 +85,12 @@ def named_flags(flag: str, files: Mapping[str, str]) -> list[str]:
     return [f"--{flag}={name}={path}" for name, path in files.items() if name != path]
 
 
+def given_flags(inputs: Mapping[str, str], *names: str) -> list[str]:
+    """Those of a job's inputs that not every run has, as flags: `--body=path`."""
+    given = dict(inputs.items())  # of a list with names, which Snakemake's inputs are, `in` asks for the values
+    return [f"--{name}={given[name]}" for name in names if name in given]
+
+
 def at_the_end(text: str) -> None:
     """Print a line when this process ends: Snakemake's own last words come after what a workflow may say."""
     atexit.register(print, text, file=sys.stderr, flush=True)
