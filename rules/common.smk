@@ -23,6 +23,7 @@ from metann.workflow.rules import (
     grows,
     named_flags,
     one_of,
+    places,
     planned_classes,
     short_digest,
     use_this_environment,

@@ -51,7 +51,7 @@ def new(*, photos: Path, output: Path | None = None) -> None:
     from metann.cost.macs import count_macs
     from metann.networks._build import build
     from metann.plan.estimate import estimated_times
-    from metann.plan.graph import read_dag, run_jobs
+    from metann.plan.graph import classes_in_a_job, read_dag, run_jobs
     from metann.plan.scheduling import schedule
     from metann.plan.text import clock
     from metann.training.speed import seconds_per_image
@@ -92,7 +92,7 @@ def new(*, photos: Path, output: Path | None = None) -> None:
         speed[name] = seconds_per_image(module, channels, given.image_size, config.training_of(name), device)
     rules = {job.rule for job in planned}
     times = estimated_times(config, given.images, k, speed, start, rules)
-    jobs = [dataclasses.replace(job, devices=1) for job in run_jobs(planned, times, config.mnn.classes_in_a_job(k), k)]
+    jobs = [dataclasses.replace(job, devices=1) for job in run_jobs(planned, times, classes_in_a_job(planned, k), k)]
     places = len(local_gpus()) if device.type == "cuda" else os.cpu_count() or 1
     takes = clock(schedule(jobs, max(places, 1)).makespan)
     what = f"{max(places, 1)} {'GPU' if device.type == 'cuda' else 'core'}{'s' if places > 1 else ''}"
