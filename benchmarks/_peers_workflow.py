@@ -20,12 +20,20 @@ ROOT = Path(__file__).resolve().parent.parent
 CORES = 2
 
 
-def measure() -> str:
-    """Wall seconds of both, at first and again, after the switch is there."""
+THRESHOLDS = (0.05, 0.1, 0.2)
+
+
+def measure(experts_in_all: int = 30) -> str:
+    """Wall seconds of both, at first and again, after the switch is there.
+
+    Args:
+        experts_in_all: 10, 20 or 30: ten for each dataset threshold.
+    """
+    thresholds = list(THRESHOLDS[: experts_in_all // 10])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         config = yaml.safe_load((ROOT / "presets/digits.yaml").read_text())
-        config["mnn"] |= {"dataset_thresholds": [0.05, 0.1, 0.2], "controls": []}
+        config["mnn"] |= {"dataset_thresholds": thresholds, "controls": []}
         config["networks"] = {"switch": config["networks"]["switch"]}
         rows = []
         for per_job in (1, 5):
@@ -41,7 +49,9 @@ def measure() -> str:
                 plain = ["xargs", "-a", str(commands), "-d", "\n", "-P", str(CORES), "-I{}", "sh", "-c", "{} > /dev/null"]
                 shell = partial(subprocess.run, plain, cwd=folder, env=environment(), check=True)
                 both = [_report.seconds(shell) for _ in range(2)]
-                rows.append(["shell, xargs -P 2", "30", *(f"{seconds:.0f}" for seconds in both), "all 30"])
+                count = f"{experts_in_all}"
+                rows.append(["shell, xargs -P 2", count, *(f"{seconds:.0f}" for seconds in both), f"all {count}"])
+                _report.progress(f"shell: {both}")
             targets = [
                 f"results/digits-{per_job}/mnn/seed_0/dataset_threshold_{format_threshold(t)}/class_{c}/expert_probabilities.parquet"
                 for t in section.mnn.dataset_thresholds
@@ -50,6 +60,7 @@ def measure() -> str:
             texts: list[str] = []
             make = partial(lambda texts, targets: texts.append(snakemake(folder, *targets)), texts, targets)
             both = [_report.seconds(make) for _ in range(2)]
+            _report.progress(f"workflow, {per_job} a job: {both}")
             again = "nothing" if "Nothing to be done" in texts[1] else "something"
             jobs = re.search(r"^total +(\d+)$", texts[0], re.MULTILINE)
             how = f"snakemake --cores 2, {per_job} class{'es' if per_job > 1 else ''} to a job"
