@@ -22,6 +22,7 @@ STARTED = 1_700_000_000.0
 ERROR = """[Wed Nov 25 07:06:03 2026]
 Error in rule train_network:
     message: SLURM-job '40' failed, SLURM status is: 'FAILED'.
+What the plugin adds stands at the margin.
     jobid: {number}
     input: data/images.npy
     output: weights.safetensors, training.csv

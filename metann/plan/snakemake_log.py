@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-_FAILED = re.compile(r"^Error in rule .+:\n(?: .*\n)*?    jobid: (\d+)\n(?: .*\n)*?    log: (.+) \(check log", re.MULTILINE)
+_LINES = r"(?:(?!Error in rule ).*\n){0,50}?"  # of one error; a message may have several
+_FAILED = re.compile(rf"^Error in rule .+:\n{_LINES}    jobid: (\d+)\n{_LINES}    log: (.+) \(check log", re.MULTILINE)
 _AGAIN = re.compile(r"^Trying to restart job (\d+)\.$", re.MULTILINE)
 _OVER = ("\nExiting because", "Complete log(s):", "\nTerminating processes on user request")
 
