@@ -43,5 +43,12 @@ onsuccess:
 
 
 onstart:
+    refuse(
+        write_jobs,
+        workflow.persistence.dag,
+        Path(RESULTS),
+        log,
+        workflow.local_exec,
+    )
     if not workflow.local_exec:
         refuse(check_folder, Path.cwd())

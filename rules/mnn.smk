@@ -1,5 +1,6 @@
 from metann.config.mnn import MnnEvaluation
 from metann.mnn.setting import functions_in
+from metann.plan.grouping import UNKNOWN, auto_classes
 from metann.thresholds import format_threshold
 
 SWITCH = NETWORK.replace("{network}", run.mnn.switch)
@@ -12,7 +13,22 @@ cells = [
     function.slug
     for function in functions_in(run.mnn.test_thresholds, run.mnn.switch_functions)
 ]
-per_job = run.mnn.classes_in_a_job(n_classes)
+automatic = run.mnn.classes_per_job == "auto" and planned is None
+per_job = run.mnn.classes_in_a_job(
+    n_classes,
+    (
+        auto_classes(
+            Path(RESULTS),
+            run,
+            n_classes,
+            main=workflow.is_main_process,
+            local=workflow.local_exec,
+            places=places(workflow.resource_settings, run.mnn.expert),
+        )
+        if automatic
+        else UNKNOWN
+    ),
+)
 # A rule's outputs are fixed, so there is one rule for each group of classes. Groups of one are a wildcard instead: Snakemake
 # compares every file that it looks for with the outputs of every rule, which takes minutes for 1,000 rules.
 class_groups = (

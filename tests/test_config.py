@@ -95,9 +95,13 @@ def test_switch_functions_are_read(text: str, slug: str, spelled: str) -> None:
 
 BAD: list[tuple[str, dict[str, Any], str]] = [
     ("unknown key", {"epochs": 3}, r"unknown key 'epochs'; known: cascade, data, figures"),
-    ("misspelt key in a section", {"training": {"epoch": 3}}, r"'training\.epoch'; known: batch_size"),
-    ("misspelt key in a network", {"networks": {"switch": {"archtecture": "small_cnn"}}}, r"archtecture"),
-    ("misspelt section", {"trainig": {}}, "trainig"),
+    ("misspelt key in a section", {"training": {"epoch": 3}}, r"'training\.epoch' \(did you mean 'epochs'\?\); known: batch_size"),
+    (
+        "misspelt key in a network",
+        {"networks": {"switch": {"archtecture": "small_cnn"}}},
+        r"archtecture' \(did you mean 'architecture'\?\)",
+    ),
+    ("misspelt section", {"trainig": {}}, r"'trainig' \(did you mean 'training'\?\)"),
     ("text for a number", {"training": {"epochs": "many"}}, r"training\.epochs = 'many'"),
     ("zero epochs", {"training": {"epochs": 0}}, "greater than or equal to 1"),
     ("fraction of an epoch", {"training": {"epochs": 1.5}}, r"training\.epochs = 1\.5"),
@@ -121,7 +125,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     (
         "unknown setting",
         {"networks": {"switch": {"architecture": "small_cnn", "settings": {"widht": 3}}}},
-        r"unknown setting 'widht' .*known: depth, width",
+        r"unknown setting 'widht' of small_cnn \(did you mean 'width'\?\); known: depth, width",
     ),
     ("unknown switch function", {"mnn": {"switch_functions": ["top_q(3)"]}}, r"unknown switch function 'top_q\(3\)'"),
     ("parameter missing", {"mnn": {"switch_functions": ["top_k"]}}, r"takes \(k\)"),

@@ -39,6 +39,18 @@ def gpus(training: TrainingSection, there: bool) -> int:
     return int(training.device == "cuda" or (training.device == "auto" and there))
 
 
+def places(settings: Any, training: TrainingSection) -> int:
+    """Jobs of a training that run at once on this machine: as many as its cores, or its GPUs, allow.
+
+    Args:
+        settings: the workflow's `resource_settings`.
+        training: of these jobs.
+    """
+    cores = max((settings.cores or os.cpu_count() or 1) // training.threads, 1)
+    devices = (settings.resources or {}).get("gpu") or len(local_gpus())
+    return min(cores, devices) if devices and training.device != "cpu" else cores
+
+
 def planned_classes() -> int | None:
     """The number of classes that `metann plan` asks for, when it reads the rules; None when a run does."""
     return int(os.environ["METANN_PLAN_CLASSES"]) if os.environ.get("METANN_PLAN_CLASSES") else None
