@@ -10,8 +10,10 @@ demo: $(READY)
 	$(BIN)/snakemake --cores $(CORES)
 	@echo "Look at results/demo/index.html"
 
+# On all cores, a file to each; then, one by one, what talks to SLURM.
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slurm"
+	$(BIN)/python -m pytest -m slurm
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

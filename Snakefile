@@ -1,3 +1,5 @@
+from pathlib import Path
+
 from snakemake.utils import min_version
 
 from metann.workflow.configuration import refuse_unreadable
@@ -6,7 +8,8 @@ min_version("9.18")
 
 # A preset is a whole run, not a change to another one: config.yaml counts only when no --configfile is given.
 if not workflow.overwrite_configfiles:
-    refuse_unreadable([f"{workflow.basedir}/config.yaml"])
+    # A workflow that imports this one as a module gives its own, and may have no such file.
+    refuse_unreadable(filter(Path.exists, [Path(workflow.basedir, "config.yaml")]))
 
     configfile: f"{workflow.basedir}/config.yaml"
 
@@ -40,5 +43,12 @@ onsuccess:
 
 
 onstart:
+    refuse(
+        write_jobs,
+        workflow.persistence.dag,
+        Path(RESULTS),
+        log,
+        workflow.local_exec,
+    )
     if not workflow.local_exec:
         refuse(check_folder, Path.cwd())

@@ -25,6 +25,12 @@ def nearest(given: str, known: Iterable[str]) -> str:
     return ", ".join(get_close_matches(given, sorted(known), n=3, cutoff=0.5))
 
 
+def meant(given: str, known: Iterable[str]) -> str:
+    """` (did you mean 'epochs'?)`, to stand behind a key that is not known; '' where no known one is like it."""
+    found = get_close_matches(given.lower(), sorted(known), n=1, cutoff=0.6)
+    return f" (did you mean {found[0]!r}?)" if found else ""
+
+
 def unknown(kind: str, given: object, known: Iterable[object], where: str = "") -> MetannError:
     """`unknown score function 'margn'; known: entropy, margin; add one in metann/...`."""
     cure = f"; add one in {where}" if where else ""

@@ -28,6 +28,7 @@ RUN_FRONTIER = "run_frontier"
 RUN_LATENCY = "run_latency"
 RESULTS = "results.parquet"
 SUMMARY = "summary.md"
+JOBS = ".jobs.json"
 INDEX = "index.html"
 
 

@@ -9,6 +9,7 @@ from metann.config.section import flags, read_section
 from metann.data.classes import check_files, class_count, fingerprint, recorded
 from metann.digests import FileDigests
 from metann.errors import MetannError
+from metann.plan.jobs import write_jobs
 from metann.workflow.configuration import check_configuration
 from metann.workflow.outside import files_of, outside_of, told
 from metann.workflow.provenance import stage_code
@@ -16,11 +17,13 @@ from metann.workflow.rules import (
     at_the_end,
     check_folder,
     folder,
+    given_flags,
     gpus,
     gpus_are_there,
     grows,
     named_flags,
     one_of,
+    places,
     planned_classes,
     short_digest,
     use_this_environment,

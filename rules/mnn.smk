@@ -1,5 +1,6 @@
 from metann.config.mnn import MnnEvaluation
 from metann.mnn.setting import functions_in
+from metann.plan.grouping import UNKNOWN, auto_classes
 from metann.thresholds import format_threshold
 
 SWITCH = NETWORK.replace("{network}", run.mnn.switch)
@@ -12,7 +13,22 @@ cells = [
     function.slug
     for function in functions_in(run.mnn.test_thresholds, run.mnn.switch_functions)
 ]
-per_job = run.mnn.classes_in_a_job(n_classes)
+automatic = run.mnn.classes_per_job == "auto" and planned is None
+per_job = run.mnn.classes_in_a_job(
+    n_classes,
+    (
+        auto_classes(
+            Path(RESULTS),
+            run,
+            n_classes,
+            main=workflow.is_main_process,
+            local=workflow.local_exec,
+            places=places(workflow.resource_settings, run.mnn.expert),
+        )
+        if automatic
+        else UNKNOWN
+    ),
+)
 # A rule's outputs are fixed, so there is one rule for each group of classes. Groups of one are a wildcard instead: Snakemake
 # compares every file that it looks for with the outputs of every rule, which takes minutes for 1,000 rules.
 class_groups = (
@@ -68,15 +84,6 @@ TRAIN_EXPERT = (
 )
 
 
-def given_files(wildcards, input):
-    """Inputs of an expert that not every run has, as flags."""
-    return [
-        f"--{name}={input.get(name)}"
-        for name in ("selection", "body", "generic")
-        if name in input.keys()
-    ]
-
-
 wildcard_constraints:
     dataset_threshold=one_of(dataset_thresholds),
     c=r"\d+",
@@ -112,7 +119,9 @@ for group in class_groups:
             ],
             threshold=lambda wildcards: wildcards.dataset_threshold,
             unsure=unsure,
-            given=given_files,
+            given=lambda wildcards, input: given_flags(
+                input, "selection", "body", "generic"
+            ),
             expert=flags("expert", run.mnn.expert),
             data=lambda wildcards, input: folder(input.info),
             output=lambda wildcards, output: folder(output[0], up=2),
@@ -182,7 +191,9 @@ rule train_generic:
         who=[],
         threshold=most_training,
         unsure=unsure,
-        given=given_files,
+        given=lambda wildcards, input: given_flags(
+            input, "selection", "body", "generic"
+        ),
         expert=flags("expert", run.mnn.expert),
         data=lambda wildcards, input: folder(input.info),
         output=lambda wildcards, output: folder(output[0]),

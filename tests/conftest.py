@@ -4,10 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import settings
 
 # Before torch is imported anywhere: one thread per process on small machines, and figures without a screen.
@@ -39,6 +42,14 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"NO REAL DATA: {folder} is not there; published tables and CIFAR-10 are not checked")
     return folder
+
+
+def read_preset(path: Path) -> dict[str, Any]:
+    """What a preset says; the test is skipped where it needs timm, which is not installed."""
+    text = path.read_text()
+    if "timm/" in text and find_spec("timm") is None:
+        pytest.skip(f"NO TIMM: pip install 'metann[timm]'; {path.name} is not checked")
+    return yaml.safe_load(text)
 
 
 def metann(*arguments: object, cwd: Path = ROOT, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from conftest import read_preset
 
 from metann.cascade.inputs import read_cascade
 from metann.config.cascade import CascadeSection, MemorySection, WorkloadSection
@@ -67,7 +67,7 @@ def test_all_networks_take_part_unless_named() -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "presets").glob("cascade-*.yaml")), ids=lambda path: path.stem)
 def test_presets_have_only_cascades(path: Path) -> None:
-    run = read_section(Config, yaml.safe_load(path.read_text()))
+    run = read_section(Config, read_preset(path))
     assert run.mnn is None
     assert len(run.cascade.network_names(list(run.networks))) >= 4
 

@@ -1,4 +1,4 @@
-from metann.errors import one_of, unknown
+from metann.errors import meant, one_of, unknown
 
 
 def test_known_names_in_their_order() -> None:
@@ -9,3 +9,10 @@ def test_known_names_in_their_order() -> None:
     assert one_of([]) == ""
     assert one_of(range(50)).endswith("38, 39, ... (50 in all)")
     assert str(unknown("seed", 3, {10, 9})) == "unknown seed '3'; known: 9, 10"
+
+
+def test_a_key_that_is_meant_is_named_and_a_strange_one_not() -> None:
+    known = ["epochs", "batch_size", "learning_rate"]
+    assert meant("Epoch", known) == " (did you mean 'epochs'?)"
+    assert meant("learning_rates", known) == " (did you mean 'learning_rate'?)"
+    assert meant("colour", known) == meant("", known) == meant("epochs", []) == ""

@@ -187,6 +187,6 @@ def test_two_settings_of_one_name() -> None:
 def test_a_run_with_mixtures() -> None:
     run = read_section(Config, {"networks": {}, "mixture": {"settings": ["top_2"]}})
     assert run.families == ("mixture",)
-    assert run.all_figures == run.mixture.figures
+    assert set(run.all_figures) == {*run.mixture.figures, *run.figures}
     with pytest.raises(MetannError, match="figure of mixture"):
         read_section(Config, {"mixture": {"figures": ["mixture_pie"]}})

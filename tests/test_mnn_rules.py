@@ -11,18 +11,18 @@ NETWORK = {"architecture": "small_cnn", "settings": {"width": 4, "depth": 2}}
 PLAIN = {"epochs": 1, "crop_padding": 0, "flip": False, "device": "cpu"}
 
 
-def planned(folder: Path, **mnn: object) -> dict[str, int]:
-    """Rule -> how many jobs."""
+def planned(folder: Path, **mnn: object) -> tuple[dict[str, int], str]:
+    """(rule -> how many jobs, what Snakemake says, with the commands)."""
     expert = PLAIN | mnn.pop("expert", {})
     config = {"run": "r", "data": {"name": "digits"}, "networks": dict.fromkeys(("switch", "second", "longer"), NETWORK), "training": PLAIN}
     config["mnn"] = {"controls": [], "dataset_thresholds": [0.05, 0.2], "figures": [], "expert": expert} | mnn
     (folder / "run.yaml").write_text(yaml.safe_dump(config))
-    text = snakemake("--dry-run", "--quiet", "rules", "--configfile", folder / "run.yaml", cwd=folder).stdout
-    return {rule: int(count) for rule, count in re.findall(r"^(\w+)\s+(\d+)$", text, re.MULTILINE)}
+    text = snakemake("--dry-run", "--printshellcmds", "--configfile", folder / "run.yaml", cwd=folder).stdout
+    return {rule: int(count) for rule, count in re.findall(r"^(\w+)\s+(\d+)$", text, re.MULTILINE)}, text
 
 
 def test_controls_and_tails_are_planned(tmp_path: Path) -> None:
-    jobs = planned(tmp_path, second="second", longer="longer", generic=True, expert={"tail": 1, "body": "second"})
+    jobs, text = planned(tmp_path, second="second", longer="longer", generic=True, expert={"tail": 1, "body": "second"})
     assert {name: jobs[name] for name in ("train_network", "train_longer", "train_generic", "count_training")} == {
         "train_network": 2,  # switch and second
         "train_longer": 1,
@@ -31,11 +31,16 @@ def test_controls_and_tails_are_planned(tmp_path: Path) -> None:
     }
     assert jobs["train_expert"] == 2, "all tails of a dataset threshold in one job"
     assert jobs["evaluate_mnn"] == 2
+    commands = [line for line in text.splitlines() if "metann train-expert" in line]
+    assert all("--body=results/r/networks/second/seed_0/weights.safetensors" in line for line in commands)
+    assert [line.count("--generic=") for line in sorted(commands)].count(1) == 1, "one expert for all classes, as long as all"
 
 
 def test_without_options_nothing_is_planned_for_them(tmp_path: Path) -> None:
-    jobs = planned(tmp_path)
+    jobs, text = planned(tmp_path)
     assert not {"train_longer", "train_generic", "count_training"} & set(jobs)
+    assert "--body" not in text
+    assert "--generic" not in text
     assert jobs["train_network"] == 3, "what the configuration names is trained"
     assert sum(count for rule, count in jobs.items() if rule.startswith("train_expert")) == 4, "five classes to a job"
 

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT, snakemake
+from conftest import ROOT, metann, snakemake
 from copied_results import adopted
 
 from metann.tables.probabilities import read_probabilities
@@ -108,6 +108,7 @@ def test_everything_is_there(project: Path) -> None:
     assert len(list((run / "figures").glob("*.png"))) == len(list((run / "figures").glob("*.svg"))) == FIGURES
     assert not list(run.rglob("checkpoint.pt"))
     assert not list(run.rglob(".*tmp*"))
+    assert re.search(r": (\d+) done, of \1 jobs\n$", metann("status", "results/digits", cwd=project).stdout)
     assert len(adopted(project / "presets/digits.yaml", run)) > 40
 
 

@@ -100,8 +100,8 @@ class MnnSection(MnnEvaluation):
     """Networks trained for out_of_fold."""
     expert: ExpertSection = ExpertSection()
     """The training of the experts."""
-    classes_per_job: Positive = 5
-    """Experts trained by one process; changes no result."""
+    classes_per_job: Positive | Literal["auto"] = 5
+    """Experts trained by one process; changes no result. Auto: by how long they take (`metann/plan/grouping.py`)."""
     figures: Annotated[tuple[str, ...], figures_of("mnn")] = (
         "mnn_heatmap",
         "mnn_surface",
@@ -113,9 +113,14 @@ class MnnSection(MnnEvaluation):
     )
     """Files of metann/figures."""
 
-    def classes_in_a_job(self, classes: int) -> int:
-        """Experts that one process trains: of tails all of a dataset threshold, because what their trunk says is computed once."""
-        return classes if self.expert.tail else min(self.classes_per_job, classes)
+    def classes_in_a_job(self, classes: int, auto: int) -> int:
+        """Experts that one process trains: of tails all of a dataset threshold, because what their trunk says is computed once.
+
+        Args:
+            classes: K.
+            auto: what `auto` means.
+        """
+        return classes if self.expert.tail else min(auto if self.classes_per_job == "auto" else self.classes_per_job, classes)
 
     @property
     def compared(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from metann import registry
 from metann.config.section import AnyPath, NonNegative, Section, at_home
-from metann.errors import MetannError, one_of
+from metann.errors import MetannError, meant, one_of
 
 
 def scalar(value: object) -> object:
@@ -35,7 +35,7 @@ def check_architecture(architecture: str, settings: Settings) -> None:
     known = registry.architecture_settings(architecture)
     for key, value in settings.items():
         if key not in known and registry.ANYTHING not in known:
-            raise MetannError(f"unknown setting {key!r} of {architecture}; known: {one_of(known) or 'none'}")
+            raise MetannError(f"unknown setting {key!r} of {architecture}{meant(key, known)}; known: {one_of(known) or 'none'}")
         wanted = _SETTING_TYPES.get(known.get(key, ""))
         if wanted and (not isinstance(value, wanted) or isinstance(value, bool) != (wanted is bool)):
             raise MetannError(f"setting {key} = {value!r} of {architecture} is not of type {known[key]}")

@@ -2,7 +2,7 @@
 
 A section is a frozen pydantic model. The workflow reads `config.yaml` into `Config`; a stage's CLI takes the same
 sections as flags (`--training.epochs 20`), which `metann.config.section.flags` writes. The defaults here are the values of
-`config.yaml`, and a test keeps the two equal.
+`config.yaml`, or what its comments name as the default, and a test keeps the two equal.
 """
 
 from collections.abc import Mapping
@@ -38,9 +38,9 @@ class Config(Section):
     seeds: Annotated[tuple[NonNegative, ...], Field(min_length=1)] = (0,)
     data: DataSection = DataSection()
     networks: dict[Name, NetworkSection] = {
-        "switch": NetworkSection(architecture="small_cnn", settings={"width": 16, "depth": 3}),
-        "longer": NetworkSection(architecture="small_cnn", settings={"width": 16, "depth": 3}, training={"epochs": 12}),
-        "wide": NetworkSection(architecture="small_cnn", settings={"width": 24, "depth": 3}),
+        "switch": NetworkSection(architecture="small_cnn", settings={"width": 16, "depth": 4}),
+        "longer": NetworkSection(architecture="small_cnn", settings={"width": 16, "depth": 4}, training={"epochs": 12}),
+        "wide": NetworkSection(architecture="small_cnn", settings={"width": 24, "depth": 4}),
     }
     training: TrainingSection = TrainingSection()
     mnn: MnnSection | None = None

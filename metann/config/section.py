@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from metann.errors import MetannError, one_of
+from metann.errors import MetannError, meant, one_of
 
 Positive = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[int, Field(ge=0)]
@@ -77,7 +77,8 @@ def read_section(section: type[Model], values: Any, prefix: str = "") -> Model:
         text = first_problem(error, prefix)
         problem = error.errors(include_url=False)[0]
         if problem["type"] == "extra_forbidden":
-            text += f"; known: {one_of(_known_keys(section, problem['loc']))}"
+            known = _known_keys(section, problem["loc"])
+            text += f"{meant(str(problem['loc'][-1]), known)}; known: {one_of(known)}"
         raise MetannError(text) from None
 
 

@@ -5,7 +5,7 @@ Figures are made without pyplot, so that drawing one leaves nothing behind; `dra
 
 import functools
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,11 +77,11 @@ def _drawable(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def styled(draw: Draw) -> Draw:
-    """Draw under the shared style, whatever the caller's settings are."""
+    """Draw under the shared style, whatever the caller's settings are, but for those that are given behind the tables."""
 
     @functools.wraps(draw)
-    def inner(tables: dict[str, pd.DataFrame]) -> Figure:
-        with mpl.rc_context(_settings()):
+    def inner(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any] | None = None) -> Figure:
+        with mpl.rc_context(_settings() | dict(settings or {})):
             return draw({name: _drawable(table) for name, table in tables.items()})
 
     return inner
@@ -96,8 +96,8 @@ def new_figure(width: float, height: float, title: str, footnote: str) -> Figure
 
 
 def threshold_colours(thresholds: Sequence[float]) -> dict[float, Any]:
-    """One colour for each dataset threshold, dark to light in their order; thresholds are ordered, so are the colours."""
-    shades = mpl.colormaps["viridis"](np.linspace(0.0, 0.78, max(len(thresholds), 2)))
+    """One colour of the map `image.cmap` for each dataset threshold in their order; thresholds are ordered, so are the colours."""
+    shades = mpl.colormaps[mpl.rcParams["image.cmap"]](np.linspace(0.0, 0.78, max(len(thresholds), 2)))
     return dict(zip(sorted(thresholds), shades, strict=False))
 
 

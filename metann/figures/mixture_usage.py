@@ -35,7 +35,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
                 usage_TE = mine.pivot(index="step", columns="expert", values="usage")
                 steps_T, experts = usage_TE.index.to_numpy(), usage_TE.shape[1]
                 edges = np.stack([steps_T - 0.5, steps_T + 0.5], axis=1).ravel()  # an epoch is as wide as one, also where it is alone
-                colours = mpl.colormaps["viridis"](np.linspace(0.05, 0.95, experts))
+                colours = mpl.colormaps[mpl.rcParams["image.cmap"]](np.linspace(0.05, 0.95, experts))
                 heights = np.repeat(usage_TE.to_numpy(), 2, axis=0)
                 axes.stackplot(edges, heights.T, colors=colours, linewidth=0.3, edgecolor="white")
                 phases = mine.drop_duplicates("step").sort_values("step")

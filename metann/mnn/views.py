@@ -80,8 +80,10 @@ def _look(lesson: Lesson, images_NCHW: Tensor, label_N: np.ndarray, *, everythin
             if not everything:
                 keep_B = belongs(_rounded(logits_BK), None, lesson.dataset_threshold, lesson.unsure)
             rows = torch.from_numpy(np.flatnonzero(keep_B)).to(lesson.device)
-            seen = trunk(pixels_NCHW) if seen is None else seen
-            features.append(seen.float() if keep_B.all() else seen[rows].float())
+            if seen is None:  # the trunk of a second body: of what is kept alone
+                features.append(trunk(pixels_NCHW if keep_B.all() else pixels_NCHW[rows]).float())
+            else:
+                features.append(seen.float() if keep_B.all() else seen[rows].float())
             logits.append(logits_BK[rows])
             kept.append(keep_B)
     logits_PK = torch.cat(logits)

@@ -90,6 +90,17 @@ def read_dag(text: str) -> list[PlannedJob]:
     return jobs
 
 
+def classes_in_a_job(planned: Sequence[PlannedJob], classes: int) -> int:
+    """How many classes an expert job of a graph trains, by the first class of each.
+
+    Args:
+        planned: of `read_dag`.
+        classes: K.
+    """
+    firsts = sorted({int(job.fields.get("c", 0)) for job in planned if job.rule == "train_expert"})
+    return firsts[1] - firsts[0] if len(firsts) > 1 else max(classes, 1)
+
+
 def run_jobs(planned: Sequence[PlannedJob], times: Times, group: int = 1, classes: int = 0, devices_per_job: int = 1) -> list[Job]:
     """The jobs for the schedule, in the same order.
 

@@ -72,7 +72,7 @@ def measured_times(
     others = sorted(rules - set(_OF_THEIR_OWN))
     small = {rule: fmean(seconds) for rule in others if (seconds := [s for _, s in _benchmarks(folder.rglob(f"{rule}.tsv"))])}
     missing = [rule for rule in others if rule not in small]
-    experts = {} if planned.mnn is None else _expert_times(folder, planned.mnn.expert.epochs, expert_seconds)
+    experts = {} if planned.mnn is None else expert_times(folder, planned.mnn.expert.epochs, expert_seconds)
     return Times(networks, exports, **experts, rules=small), missing
 
 
@@ -83,12 +83,22 @@ def _scaled(job: tuple[Path, float], epochs: int) -> float:
     return max(seconds - sum(measured), 0.0) + epochs * median(measured) if measured else seconds
 
 
-def _expert_times(folder: Path, epochs: int, expert_seconds: float | None) -> dict[str, Any]:
-    """Times of the experts: what each class took, and what a job took beyond its classes."""
+def expert_times(folder: Path, epochs: int, expert_seconds: float | None = None, **known: object) -> dict[str, Any]:
+    """Times of the experts: what each class took, and what a job took beyond its classes.
+
+    Args:
+        folder: of the measured run.
+        epochs: of an expert that is planned.
+        expert_seconds: instead of a measured one.
+        known: the `seed` and `dataset_threshold` that alone are looked at; none: all.
+
+    Raises:
+        MetannError: no measured experts.
+    """
     of_class: dict[tuple[str, int], list[float]] = {}
     beyond: list[float] = []
     measured: dict[tuple[str, str], dict[int, list[float]]] = {}
-    for path, at in layout.found(folder, f"{layout.EXPERT}/training.csv"):
+    for path, at in layout.found(folder, f"{layout.EXPERT}/training.csv", **known):
         measured.setdefault((at["seed"], at["dataset_threshold"]), {})[int(at["c"])] = _epochs(path)
     for (seed, threshold), classes in measured.items():
         for c, seconds in classes.items():

@@ -17,11 +17,7 @@ def draw_figure(name: str, *, run: Path, png: Path | None = None, svg: Path | No
     svg
         The same, for print and for zooming.
     """
-    import importlib
-
-    from metann import layout
     from metann.errors import MetannError, unknown
-    from metann.figures._captions import tables_of
     from metann.registry import figures
 
     if name not in figures():
@@ -34,9 +30,8 @@ def draw_figure(name: str, *, run: Path, png: Path | None = None, svg: Path | No
 
     mpl.use("Agg")
     from metann.figures._style import save
-    from metann.tables.frames import read_frame
+    from metann.report.redraw import draw
 
-    files = {table: run / layout.table_of(table) for table in tables_of(name)}
-    figure = importlib.import_module(f"metann.figures.{name}").draw({table: read_frame(path, table) for table, path in files.items()})
+    figure = draw(run, name)
     for path, suffix in wanted.items():
         save(figure, path, suffix)

@@ -67,7 +67,7 @@ def plan(
     from metann.errors import MetannError
     from metann.plan.dry_run import dag
     from metann.plan.forecast import Interruptions, forecast
-    from metann.plan.graph import Times, read_dag, run_jobs
+    from metann.plan.graph import Times, classes_in_a_job, read_dag, run_jobs
     from metann.plan.measured import measured_times
     from metann.plan.scheduling import schedule, useful_devices
     from metann.plan.text import check_arguments, clock, table
@@ -86,7 +86,7 @@ def plan(
     group, k = 1, 0
     if planned.mnn is not None:
         k = classes if classes is not None else class_count(planned.data)
-        group = planned.mnn.classes_in_a_job(k)
+        group = classes_in_a_job(jobs_of_run, k)
     if network_seconds is not None and expert_seconds is not None:
         times, missing = Times(dict.fromkeys(planned.networks, network_seconds), expert=expert_seconds), []
     else:

@@ -21,7 +21,7 @@ _MARKS = {
 }
 
 
-def refuse_unreadable(files: Iterable[str]) -> None:
+def refuse_unreadable(files: Iterable[str | Path]) -> None:
     """End with one line where a file is no text that Snakemake can read; for profiles/default/config.yaml and the Snakefile.
 
     Snakemake reads the files of `--configfile` before any rule, and answers bytes that it does not know with a traceback; its profile

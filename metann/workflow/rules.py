@@ -39,6 +39,18 @@ def gpus(training: TrainingSection, there: bool) -> int:
     return int(training.device == "cuda" or (training.device == "auto" and there))
 
 
+def places(settings: Any, training: TrainingSection) -> int:
+    """Jobs of a training that run at once on this machine: as many as its cores, or its GPUs, allow.
+
+    Args:
+        settings: the workflow's `resource_settings`.
+        training: of these jobs.
+    """
+    cores = max((settings.cores or os.cpu_count() or 1) // training.threads, 1)
+    devices = (settings.resources or {}).get("gpu") or len(local_gpus())
+    return min(cores, devices) if devices and training.device != "cpu" else cores
+
+
 def planned_classes() -> int | None:
     """The number of classes that `metann plan` asks for, when it reads the rules; None when a run does."""
     return int(os.environ["METANN_PLAN_CLASSES"]) if os.environ.get("METANN_PLAN_CLASSES") else None
@@ -83,6 +95,12 @@ def weights_by_name(names: Iterable[str], known: Iterable[str], pattern: str, fi
 def named_flags(flag: str, files: Mapping[str, str]) -> list[str]:
     """Files by name as flags: `--sources=attentive=path`; a file that is its own name needs none."""
     return [f"--{flag}={name}={path}" for name, path in files.items() if name != path]
+
+
+def given_flags(inputs: Mapping[str, str], *names: str) -> list[str]:
+    """Those of a job's inputs that not every run has, as flags: `--body=path`."""
+    given = dict(inputs.items())  # of a list with names, which Snakemake's inputs are, `in` asks for the values
+    return [f"--{name}={given[name]}" for name in names if name in given]
 
 
 def at_the_end(text: str) -> None:
