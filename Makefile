@@ -10,10 +10,10 @@ demo: $(READY)
 	$(BIN)/snakemake --cores $(CORES)
 	@echo "Look at results/demo/index.html"
 
-# The fast tests on all cores, a file at a time; then, one by one, those that run workflows, which take all cores themselves.
+# On all cores, a file to each; then, one by one, what talks to SLURM.
 test: $(READY)
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not slurm"
-	$(BIN)/python -m pytest -m "slow or slurm"
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slurm"
+	$(BIN)/python -m pytest -m slurm
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

@@ -66,13 +66,14 @@ class FileDigests:
 
     Attributes:
         memory: where to keep them between two starts; None keeps nothing.
-        read: how many files had to be read.
+        anew: files that had to be read.
     """
 
     def __init__(self, memory: Path | None = None) -> None:
-        self.memory, self.read = memory, 0
+        self.memory, self.anew = memory, list[Path]()
         self._known: dict[str, list[object]] = {}
         self._new: dict[str, list[object]] = {}
+        self._kept = 0
         if memory is not None:
             with contextlib.suppress(OSError, ValueError, RecursionError):
                 found = json.loads(memory.read_text(encoding="utf-8"))
@@ -96,17 +97,17 @@ class FileDigests:
                 digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
         except OSError as error:
             raise MetannError(f"cannot read {path}: {(error.strerror or str(error)).lower()}; check the path") from None
-        self.read += 1
+        self.anew.append(path)
         self._new[key] = [*state, digest]
         return digest
 
     def keep(self) -> None:
         """Write down what was asked for; a folder that cannot be written costs time alone."""
-        if self.memory is None or not self.read:
+        if self.memory is None or len(self.anew) == self._kept:
             return
         with contextlib.suppress(OSError):
             self.memory.parent.mkdir(parents=True, exist_ok=True)
             other = self.memory.with_name(f"{self.memory.name}.{os.getpid()}")
             other.write_text(json.dumps(self._known | self._new), encoding="utf-8")
             other.replace(self.memory)
-            self.read = 0
+            self._kept = len(self.anew)

@@ -226,31 +226,3 @@ def read_json(path: Path) -> Any:
         raise MetannError(f"cannot read {path} as JSON: it is nested too deep to be ours; delete it and run snakemake again") from None
     except (UnicodeDecodeError, json.JSONDecodeError, ValueError) as error:
         raise MetannError(f"cannot read {path} as JSON: {error}; delete it and run snakemake again") from None
-
-
-def _digest(content: Any) -> str:
-    return hashlib.blake2b(json.dumps(content, sort_keys=True, allow_nan=False).encode(), digest_size=8).hexdigest()
-
-
-def write_sealed_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON object with a digest of its content as `content`."""
-    write_json(path, content | {"content": _digest(content)})
-
-
-def read_sealed_json(path: Path) -> dict[str, Any]:
-    """An object of `write_sealed_json`, without its digest.
-
-    Raises:
-        MetannError: as `read_json`, no object, or changed since it was written.
-    """
-    found = read_json(path)
-    if not isinstance(found, dict):
-        raise MetannError(f"{path} holds a {type(found).__name__} and no JSON object; delete it and run snakemake again")
-    sealed = found.pop("content", None)
-    try:
-        same = sealed is None or sealed == _digest(found)
-    except (ValueError, RecursionError):
-        same = False
-    if not same:
-        raise MetannError(f"{path} was changed after metann wrote it; delete it and run snakemake again")
-    return found

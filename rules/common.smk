@@ -11,7 +11,7 @@ from metann.digests import FileDigests
 from metann.errors import MetannError
 from metann.plan.jobs import write_jobs
 from metann.workflow.configuration import check_configuration
-from metann.workflow.outside import digests_of, files_of
+from metann.workflow.outside import files_of, outside_of, told
 from metann.workflow.provenance import stage_code
 from metann.workflow.rules import (
     at_the_end,
@@ -77,13 +77,16 @@ try:
     if workflow.is_main_process and planned is None:
         if reads_images:
             photos = fingerprint(run.data, digests, prepared.get("files", ""))
-        outside = {
-            name: digests_of(network, digests) for name, network in run.networks.items()
-        }
+        outside = outside_of(run, digests)
         # Here, for it takes 0.1 s (pyarrow) that no job has to pay.
-        from metann.workflow.records import check_records
+        from metann.workflow.records import check_records, record_of
 
         check_records(run, Path(RESULTS), Path(".snakemake"), photos, outside)
+        photos = told(
+            photos,
+            prepared.get("files", ""),
+            record_of(Path(DATA, "dataset.json"), Path(".snakemake")),
+        )
 except MetannError as error:
     # A SystemExit, because Snakemake adds a place in this file to every other kind; the place is in the configuration.
     sys.exit(f"metann: error: config: {error}")

@@ -88,6 +88,7 @@ rule train_mixture:
                 wildcards.seed,
             ),
         ),
+        files=lambda wildcards: outside.get(f"mixture:{wildcards.setting}", ""),
         data=lambda wildcards, input: folder(input.info),
         output=lambda wildcards, output: folder(output.weights),
         code=lambda wildcards: stage_code(

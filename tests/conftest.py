@@ -70,6 +70,14 @@ def snakemake(*arguments: object, cwd: Path, check: bool = True) -> subprocess.C
     return done
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Fast tests first, whatever their order otherwise: a broken formula is told in seconds, not behind a cluster."""
+BAD_INPUT = pytest.StashKey[list[str]]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Fast tests first, whatever their order otherwise: a broken formula is told in seconds, not behind a cluster.
+
+    And the names of those of bad input are kept, before `-m` and `-k` leave any out.
+    """
+    config.stash[BAD_INPUT] = [item.nodeid for item in items if item.get_closest_marker("bad_input")]
     items.sort(key=lambda item: ("slow" in item.keywords) + 2 * ("slurm" in item.keywords))

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
-from conftest import ROOT, snakemake
+from conftest import BAD_INPUT, ROOT, snakemake
 from digits_networks import experts, exported, prepared, switch
 from PIL import Image
 from safetensors.torch import save_file
@@ -29,6 +29,8 @@ from safetensors.torch import save_file
 from metann.cli import main
 from metann.tables.probabilities import read_samples
 from metann.tables.sealed import seal
+
+pytestmark = pytest.mark.bad_input
 
 SMALL = ("--network.architecture=small_cnn", "--network.settings.width=4", "--network.settings.depth=2")
 TRAINING = ("--training.epochs=1", "--training.crop-padding=0", "--training.no-flip", "--training.device=cpu")
@@ -312,6 +314,14 @@ def test_lying_on_a_disk(
 def test_there_are_sixty() -> None:
     names = [case[0] for case in TYPED] + [case[0] for case in LYING]
     assert len(set(names)) == len(names) >= 60
+
+
+def test_the_suite_of_bad_input_is_large(request: pytest.FixtureRequest) -> None:
+    """As collected, with every parameter counted, whatever `-m` and `-k` have left out then."""
+    cases = request.config.stash[BAD_INPUT]
+    if len({case.split("::")[0] for case in cases}) < 9:
+        pytest.skip("only a part of the tests was collected")
+    assert len(set(cases)) >= 160
 
 
 def done(arguments: tuple[str, ...]) -> None:

@@ -30,13 +30,16 @@ from metann.config.section import read_section
 from metann.config.training import TrainingSection
 from metann.data.prepared import read_info, read_prepared
 from metann.errors import MetannError, exhausted
-from metann.files import atomic, read_json, read_sealed_json, remove_leftovers, together, write_json, write_sealed_json, write_text
+from metann.files import atomic, read_json, remove_leftovers, together, write_json, write_text
 from metann.function_call import SwitchFunction
+from metann.headers import read_sealed_json, write_sealed_json
 from metann.networks._build import build
 from metann.tables import sealed
 from metann.tables.probabilities import Probabilities, read_probabilities, write_probabilities
 from metann.weights.files import load_state, load_weights, read_header, save_weights
 from metann.workflow.rules import check_folder
+
+pytestmark = pytest.mark.bad_input
 
 HEADER = {"architecture": "small_cnn", "settings": {"width": 4, "depth": 2}, "num_classes": 3, "channels": 1, "image_size": 8}
 HEADER |= {"class_names": ["a", "b", "c"], "mean": [0.5], "std": [0.25]}

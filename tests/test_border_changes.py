@@ -79,7 +79,7 @@ def test_files_are_read_once(tmp_path: Path) -> None:
     found = fingerprint(settings(root), first)
     again = FileDigests(tmp_path / "memory.json")
     assert fingerprint(settings(root), again) == found
-    assert again.read == 0
+    assert again.anew == []
     (tmp_path / "memory.json").write_text("[" * 100_000)
     broken = FileDigests(tmp_path / "memory.json")
     assert fingerprint(settings(root), broken) == found
@@ -173,8 +173,21 @@ def test_copied_results_of_another_configuration(copied: Path, tmp_path: Path, w
 
 
 EVERYTHING = PLAIN | {
-    "networks": PLAIN["networks"] | {"other": {"architecture": "small_cnn"}},
-    "mnn": {"switch": "switch", "controls": [], "dataset_thresholds": [0.1], "combine": "product", "expert": {"epochs": 2}},
+    "networks": PLAIN["networks"]
+    | {"other": {"architecture": "small_cnn"}, "long": {"architecture": "small_cnn"}, "twin": PLAIN["networks"]["switch"]},
+    "mnn": {
+        "switch": "switch",
+        "controls": [],
+        "second": "twin",
+        "generic": True,
+        "longer": "long",
+        "unsure": 0.9,
+        "probabilities": "out_of_fold",
+        "folds": 3,
+        "dataset_thresholds": [0.1],
+        "combine": "product",
+        "expert": {"epochs": 2, "objective": "combined", "body": "second"},
+    },
     "cascade": {"scores": ["entropy"], "grid": 100, "memory": {"capacity": 10}, "workload": {"shuffled": False}},
     "mixture": {"settings": ["expectation"], "controls": ["same_parameters"], "training": {"epochs": 1}},
     "hypernetwork": {"training": {"steps": 200}},
@@ -184,6 +197,24 @@ EVERYTHING = PLAIN | {
 STALE = [
     ("mnn/seed_0/dataset_threshold_0.10/class_7/weights.safetensors", "training", {"epochs": 9}, "training.epochs 9, not 2"),
     ("mnn/seed_0/dataset_threshold_0.10/class_7/weights.safetensors", "seed", 5, "seed 5, not 0"),
+    ("mnn/seed_0/dataset_threshold_0.10/class_7/weights.safetensors", "unsure", None, "unsure None, not 0.9"),
+    ("mnn/seed_0/dataset_threshold_0.10/class_7/weights.safetensors", "selection", "in_sample", "selection 'in_sample', not 'out_of_fold'"),
+    ("mnn/seed_0/dataset_threshold_0.10/class_7/weights.safetensors", "body", "third", "body 'third', not 'twin'"),
+    ("mnn/seed_0/dataset_threshold_0.10/class_7/weights.safetensors", "training", {"tail": 2}, "training.tail 2, not 0"),
+    (
+        "mnn/seed_0/dataset_threshold_0.10/class_7/weights.safetensors",
+        "training",
+        {"objective": "residual"},
+        "training.objective 'residual'",
+    ),
+    ("mnn/seed_0/dataset_threshold_0.10/class_7/weights.safetensors", "network", "other", "network 'other', not 'switch'"),
+    ("mnn/seed_0/generic/weights.safetensors", "training", {"epochs": 9}, "training.epochs 9, not 2"),
+    ("mnn/seed_0/generic/weights.safetensors", "unsure", 0.5, "unsure 0.5, not 0.9"),
+    ("mnn/seed_0/generic/probabilities.parquet", "selection", "in_sample", "selection 'in_sample', not 'out_of_fold'"),
+    ("networks/long/seed_0/weights.safetensors", "training", {"batch_size": 9}, "training.batch_size 9, not 64"),
+    ("networks/switch/seed_0/fold_1/weights.safetensors", "folds", 5, "folds 5, not 3"),
+    ("tables/mnn_results.parquet", "longer", None, "longer None, not 'long'"),
+    ("tables/mnn_results.parquet", "opinions", ["generic"], "opinions ['generic'], not ['generic', 'twin']"),
     ("mnn/seed_0/dataset_threshold_0.10/evaluation/prefix.parquet", "combine", "replace", "combine 'replace', not 'product'"),
     ("mnn/seed_0/dataset_threshold_0.10/evaluation/cells/all.parquet", "temperature", "validation", "temperature 'validation', not"),
     ("networks/switch/seed_0/weights.safetensors", "settings", {"width": 4}, "settings.depth 'the default', not 2"),
@@ -224,6 +255,12 @@ def test_every_kind_of_result_is_compared(tmp_path: Path, place: str, key: str, 
         check_records(run, tmp_path / "results", tmp_path / ".snakemake")
     says(path, {"other": 1})
     check_records(run, tmp_path / "results", tmp_path / ".snakemake")
+
+
+def test_what_is_trained_longer_says_how_long(tmp_path: Path) -> None:
+    """Its epochs are counted in the run, not configured."""
+    says(tmp_path / "networks/long/seed_0/weights.safetensors", {"training": {"epochs": 77, "batch_size": 64}})
+    check_records(read_section(Config, EVERYTHING), tmp_path, tmp_path / ".snakemake")
 
 
 def test_results_of_other_files(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from metann.errors import MetannError
 from metann.tables.notices import accuracy_notices, class_notices
 from metann.tables.samples import Probabilities
 
+pytestmark = pytest.mark.bad_input
+
 
 def test_case_numbers_as_class_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     made("08-numeric-class-names", tmp_path, monkeypatch)

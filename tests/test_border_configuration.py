@@ -18,6 +18,8 @@ from metann.config.section import read_section
 from metann.errors import MetannError
 from metann.workflow.configuration import check_configuration, check_keys, check_text, chosen_files
 
+pytestmark = pytest.mark.bad_input
+
 
 def refusal(folder: Path, *arguments: str) -> str:
     """The one line of a workflow that does not start."""

@@ -19,6 +19,8 @@ from metann.report.text import aligned_table, escaped, markdown_table, width
 from metann.stages.draw_figure import draw_figure
 from metann.weights.published import cache_folder
 
+pytestmark = pytest.mark.bad_input
+
 NAMES = [
     "$x_1$ and $y$",
     "50 % | off",

@@ -30,6 +30,8 @@ from metann.datasets._splits import split_of
 from metann.errors import MetannError
 from metann.stages.prepare_data import prepare_data
 
+pytestmark = pytest.mark.bad_input
+
 CASES = Path(__file__).parent.parent.parent / "shared" / "cases"
 
 

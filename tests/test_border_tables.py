@@ -20,6 +20,8 @@ from metann.tables.join import align
 from metann.tables.probabilities import Probabilities, read_probabilities
 from metann.tables.scales import as_probabilities, squeezed
 
+pytestmark = pytest.mark.bad_input
+
 N, K = 60, 5
 
 

@@ -25,6 +25,8 @@ from metann.tables.probabilities import read_probabilities
 from metann.weights.files import load_weights, read_header, save_weights
 from metann.weights.published import pretrained
 
+pytestmark = pytest.mark.bad_input
+
 HEADER = {"num_classes": 10, "channels": 1, "image_size": 8, "settings": {"width": 4, "depth": 2}}
 
 

@@ -233,7 +233,7 @@ def test_bad_input_is_one_line(run: Path, tmp_path: Path) -> None:
     fails("two tables are of a network 'wide': .*; give each network once", evaluations=evaluations[:2], controls=[one, one])
     odd = tmp_path / "expert_set.json"
     odd.write_text('{"class": 1}')
-    fails("does not describe an expert set", evaluations=evaluations, expert_sets=[odd])
+    fails("lacks", evaluations=evaluations, expert_sets=[odd])
     facts = json.loads((expert_path(run, 0, 0.1, 0) / "expert_set.json").read_text())
     odd.write_text(json.dumps(facts | {"composition": [1], "val_composition": [1]}))
     fails("counts 1 classes, the evaluations have 4", evaluations=evaluations, expert_sets=[odd])

@@ -236,7 +236,7 @@ def gate(n: int = 9, experts: int = 4, seed: int = 0) -> Gate:
     gate_NE = rng.dirichlet(np.full(experts, 0.3), n).astype(np.float32)
     answer_NE = rng.integers(0, 3, (n, experts)).astype(np.int16)
     facts = {"expert": gate_NE.argmax(axis=1).astype(np.int16), "answer_NE": answer_NE, "macs": rng.random(n) * 1e6}
-    return Gate(one.sample_id, one.split, one.label, META, gate_NE=gate_NE, p_NK=one.p_NK, **facts)
+    return Gate(one.sample_id, one.split, one.label, META | {"setting": "soft", "seed": 0}, gate_NE=gate_NE, p_NK=one.p_NK, **facts)
 
 
 @given(st.integers(1, 30), st.integers(1, 12), st.integers(0, 5))

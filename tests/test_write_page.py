@@ -80,12 +80,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         seeds=(0, 1),
         collect={"figures": FIGURES[1:]},
     )
+    info = {"name": "x", "digest": "x", "class_names": ["a", "b"], "channels": 1, "image_size": 8, "mean": [0.5], "std": [0.5]}
+    info |= {"skipped": {"no image <u>file</u>": 3}, "assumed": [HOSTILE], "notices": []}
+    (folder / "data").mkdir()
+    (folder / "data" / "dataset.json").write_text(json.dumps(info))
     collect_run(run=folder, families=["mnn"], networks=sorted(folder.glob("networks/*/*/probabilities.parquet")))
     measured(folder)
     add_jobs(folder)
-    info = {"skipped": {"no image <u>file</u>": 3}, "assumed": [HOSTILE], "notices": []}
-    (folder / "data").mkdir()
-    (folder / "data" / "dataset.json").write_text(json.dumps(info))
     for figure in [*FIGURES, "pareto_ms"]:
         draw_figure(figure, run=folder, svg=layout.place(folder, f"{layout.FIGURE}.svg", figure=figure))
     write_page(

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
 from metann.cascade.held_out import HeldOut, Network
 from metann.config.cascade import ChainSection
 from metann.config.section import read_section
 from metann.errors import MetannError
-from metann.files import read_json
+from metann.headers import read_sealed_json
 from metann.tables.join import check_seed
 from metann.tables.samples import Probabilities, Samples
 from metann.tables.together import read_together, tables_of
@@ -21,10 +23,64 @@ def read_cascade(path: Path) -> ChainSection:
     Raises:
         MetannError: missing, not JSON, unknown keys, unknown score function, or a wrong number of thresholds.
     """
-    chain = read_section(ChainSection, read_json(path), str(path))
+    chain = read_section(ChainSection, dict(read_sealed_json(path)), str(path))
     if not chain.thresholds:
         raise MetannError(f"{path} has no thresholds; give one after each network but the last")
     return chain
+
+
+Finite = Annotated[float, Field(ge=-1e18, le=1e18, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Energy(BaseModel):
+    """Joules, or why there are none."""
+
+    model_config = ConfigDict(strict=True)
+
+    source: str | None
+    reason: str | None
+    joules: Finite | None = None
+
+
+class _Latency(BaseModel):
+    """Milliseconds."""
+
+    model_config = ConfigDict(strict=True)
+
+    mean: Finite
+    p95: Finite
+    p99: Finite
+
+
+class _Report(BaseModel):
+    """The types of report.json, as far as a page is written from it."""
+
+    model_config = ConfigDict(strict=True)
+
+    seed: int
+    images: Count
+    accuracy: Annotated[float, Field(ge=0, le=1)]
+    second_network_use: Finite | None
+    memory_hits: Count
+    macs_per_image: Finite
+    latency_ms: _Latency
+    joules_per_image: Finite | None
+    disagreements: Count | None
+    compared: Count | None
+    energy: _Energy
+    batch_size: Count
+    device: str
+    stream: str
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """What run-cascade measured.
+
+    Raises:
+        MetannError: missing, not JSON, changed since it was written, or values of other types.
+    """
+    return read_sealed_json(path, _Report)
 
 
 def read_tables(paths: Sequence[Path], names: Iterable[str], seed: int, why: str, reference: Samples | None = None) -> list[Probabilities]:

@@ -152,7 +152,7 @@ class Cascade:
     @property
     def described(self) -> str:
         """What it is, in two lines."""
-        origin = self.header.get("origin", {})
+        origin = self.header.get("origin") or {}
         of = f" of {origin['run']}, seed {origin['seed']}" if origin else ""
         names = " > ".join(member.name for member in self.members)
         return f"{names}{of}, {self.header.get('dataset', 'unknown dataset')},\n{self.rule_text}"

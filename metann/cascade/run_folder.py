@@ -16,7 +16,7 @@ from metann.config.section import read_section
 from metann.errors import MetannError, unknown
 from metann.weights.files import fill, load_state, read_header, save_tensors
 from metann.weights.single import WEIGHTS, SingleNetwork
-from metann.weights.unfilled import build_unfilled
+from metann.weights.unfilled import at_most, build_unfilled
 
 KIND = "cascade"
 CHOSEN = f"{layout.CASCADE}/cascade.json"
@@ -94,8 +94,10 @@ def read_packed(path: Path, seed: int | None) -> tuple[list[SingleNetwork], Casc
     if seed is not None:
         raise MetannError(f"{path} is packed: its seed is fixed; give the folder of a run to choose it")
     own = header["networks"]
-    modules = nn.ModuleList([build_unfilled(described) for described in own])
-    fill(modules, load_state(path), path, f"a cascade of {', '.join(described['network'] for described in own)}")
+    state = load_state(path)
+    with at_most(state, path):
+        modules = nn.ModuleList([build_unfilled(described) for described in own])
+    fill(modules, state, path, f"a cascade of {', '.join(described['network'] for described in own)}")
     members = [SingleNetwork.of(module, described) for module, described in zip(modules, own, strict=True)]
     return members, read_section(CascadeRule, header["rule"], str(path)), header.get("origin") or {}
 

@@ -64,7 +64,7 @@ def runs_table(runs: Sequence[Mapping[str, Any]]) -> str:
         counts = [percent(run["second_network_use"] or 0.0), f"{run['memory_hits']:,}", macs(run["macs_per_image"])]
         times_ms = f"{latency['mean']:.3f} / {latency['p95']:.3f} / {latency['p99']:.3f}"
         measured = [times_ms, "unknown" if joules is None else f"{joules:.4g}"]
-        differ = "" if run["disagreements"] is None else f"{run['disagreements']} of {run['compared']:,}"
+        differ = "" if None in (run["disagreements"], run["compared"]) else f"{run['disagreements']} of {run['compared']:,}"
         rows.append([str(run["seed"]), f"{run['images']:,}", percent(run["accuracy"]), *counts, *measured, differ])
     header = [
         "seed",

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
 
 def recorded(folder: Path) -> dict[str, Any]:
-    """What dataset.json of a prepared folder says, unchecked; {} where there is none."""
+    """What dataset.json of a prepared folder says of its files and class names; {} where there is none, or none of ours."""
     try:
         found = read_json(folder / "dataset.json")
     except MetannError:
         return {}
-    return found if isinstance(found, dict) else {}
+    ours = isinstance(found, dict) and isinstance(found.get("files", ""), str) and isinstance(found.get("class_names"), list)
+    return found if ours else {}
 
 
 def class_count(settings: "DataSection", known_names: Sequence[str] | None = None) -> int:
@@ -52,15 +53,16 @@ def fingerprint(settings: "DataSection", digests: FileDigests, recorded: str = "
         recorded: what it was when the data were prepared; it counts where the files are archived since.
 
     Raises:
-        MetannError: files that cannot be read.
+        MetannError: files that cannot be read; where data were prepared before, also changed ones that the preparation would refuse.
     """
     if settings.name not in files_with("datasets", "fingerprint"):
         return ""
-    if recorded and not folder_of(settings).exists():
-        return recorded
-    found = importlib.import_module(f"metann.datasets.{settings.name}").fingerprint(settings, digests)
+    module = importlib.import_module(f"metann.datasets.{settings.name}")
+    found = module.fingerprint(settings, digests)
+    if found and recorded and found != recorded:
+        module.verify(settings, digests)
     digests.keep()
-    return found
+    return found or recorded
 
 
 def check_files(settings: "DataSection") -> None:

@@ -18,8 +18,8 @@ from metann.data.raw import RawDataset
 from metann.data.split import assign_splits
 from metann.digests import FileDigests
 from metann.errors import MetannError, exhausted, failed_system
-from metann.files import atomic, read_json, write_json
-from metann.headers import check_types
+from metann.files import atomic
+from metann.headers import read_sealed_json, write_sealed_json
 from metann.tables.notices import class_notices
 from metann.tables.probabilities import SPLITS, Samples, digest_of, read_samples, write_samples
 
@@ -156,7 +156,7 @@ def write_prepared(folder: Path, raw: RawDataset, settings: "DataSection") -> Pr
         np.save(temporary, images_NCHW, allow_pickle=False)
     metadata = {"dataset": info.name, "digest": digest, "class_names": list(info.class_names)}
     write_samples(folder / SAMPLES, Samples(np.arange(len(labels_N), dtype=np.int32), split, labels_N, metadata))
-    write_json(folder / INFO, asdict(info))
+    write_sealed_json(folder / INFO, asdict(info))
     return read_prepared(folder, check=False)
 
 
@@ -190,13 +190,10 @@ def read_info(folder: Path) -> DataInfo:
     """Read dataset.json alone.
 
     Raises:
-        MetannError: missing, not JSON, or not the expected keys and types.
+        MetannError: missing, not JSON, changed since it was written, or not the expected keys and types.
     """
     path = Path(folder) / INFO
-    content = read_json(path)
-    if not isinstance(content, dict) or not {"name", "digest", "class_names"} <= set(content):
-        raise MetannError(f"{path} is not a description of a prepared dataset; {_CURE}")
-    check_types(_Header, content, path, _CURE)
+    content = read_sealed_json(path, _Header, _CURE)
     return DataInfo(**{key: tuple(value) if isinstance(value, list) else value for key, value in content.items()})
 
 

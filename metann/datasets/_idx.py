@@ -39,9 +39,14 @@ def _path(folder: Path, split: str, what: str) -> Path:
     return plain if plain.exists() else plain.with_name(plain.name + ".gz")
 
 
+def idx_files(folder: Path) -> list[Path]:
+    """The four files under their usual names, there or not."""
+    return [_path(folder, split, what) for split in _PARTS for what in _CONTENTS]
+
+
 def has_idx(folder: Path) -> bool:
     """Whether a folder holds all four files under their usual names."""
-    return all(_path(folder, split, what).is_file() for split in _PARTS for what in _CONTENTS)
+    return all(path.is_file() for path in idx_files(folder))
 
 
 def read_idx_pair(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:

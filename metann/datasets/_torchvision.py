@@ -4,6 +4,7 @@ Shapes: N images, C channels, H = W pixels.
 """
 
 import contextlib
+import hashlib
 import http.client
 import socket
 import tarfile
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metann.data.raw import RawDataset, folder_of
-from metann.datasets._idx import has_idx, read_idx_pair
+from metann.datasets._idx import has_idx, idx_files, read_idx_pair
+from metann.digests import FileDigests, combined
 from metann.errors import MetannError
 
 if TYPE_CHECKING:
@@ -96,6 +98,28 @@ def load_cifar(kind: str, settings: "DataSection") -> RawDataset:
     return _stacked([part.data.transpose(0, 3, 1, 2) for part in parts], [part.targets for part in parts], parts[0].classes)
 
 
+def fingerprint_cifar(kind: str, settings: "DataSection", digests: FileDigests) -> str:
+    """16 hex digits over the official files; '' where they are not there yet."""
+    folder = folder_of(settings) / _CIFAR_FOLDERS[kind]
+    files = sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
+    return combined(part for path in files for part in (path.name, digests.of(path))) if files else ""
+
+
+def verify_cifar(kind: str, settings: "DataSection") -> None:
+    """Refuse files other than the official ones, before anything of an older preparation is removed.
+
+    Raises:
+        MetannError: damaged or incomplete.
+    """
+    root = folder_of(settings)
+    dataset = _torchvision_class(kind)
+    listed = [*dataset.train_list, *dataset.test_list]
+    for name, md5 in listed:
+        path = root / dataset.base_folder / name
+        if not path.is_file() or hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() != md5:
+            raise MetannError(f"{path} is not that of {kind} (missing or damaged); bring back the official files, or remove {path.parent}")
+
+
 def _mnist_folder(kind: str, settings: "DataSection", elsewhere: Path | None) -> Path | None:
     """The first folder that holds idx files: torchvision's, `data.root` itself, the system's; None without any."""
     root = folder_of(settings)
@@ -115,6 +139,24 @@ def check_mnist(kind: str, settings: "DataSection", elsewhere: Path | None = Non
             f"no {kind} in {root / kind / 'raw'}, {root}{system}; put the four idx files (train-images-idx3-ubyte.gz, ...) "
             f"into one of them, or set data.download: true"
         )
+
+
+def fingerprint_mnist(kind: str, settings: "DataSection", digests: FileDigests, elsewhere: Path | None = None) -> str:
+    """16 hex digits over the four idx files; '' where they are not there yet."""
+    folder = _mnist_folder(kind, settings, elsewhere)
+    files = idx_files(folder) if folder is not None else []
+    return combined(part for path in files for part in (path.name, digests.of(path))) if files else ""
+
+
+def verify_mnist(kind: str, settings: "DataSection", elsewhere: Path | None = None) -> None:
+    """Refuse broken files before anything of an older preparation is removed.
+
+    Raises:
+        MetannError: as `read_idx_pair`.
+    """
+    if (folder := _mnist_folder(kind, settings, elsewhere)) is not None:
+        for split in ("train", "test"):
+            read_idx_pair(folder, split)
 
 
 def load_mnist(kind: str, settings: "DataSection", class_names: Sequence[str], elsewhere: Path | None = None) -> RawDataset:

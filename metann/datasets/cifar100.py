@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING
 
 from metann.data.raw import RawDataset
-from metann.datasets._torchvision import check_cifar, load_cifar
+from metann.datasets._torchvision import check_cifar, fingerprint_cifar, load_cifar, verify_cifar
 
 if TYPE_CHECKING:
     from metann.config.data import DataSection
+    from metann.digests import FileDigests
 
 CLASSES = 100
 
@@ -14,6 +15,16 @@ CLASSES = 100
 def check(settings: "DataSection") -> None:
     """Refuse a missing folder before any job starts."""
     check_cifar("CIFAR100", settings)
+
+
+def fingerprint(settings: "DataSection", digests: "FileDigests") -> str:
+    """Of the files' content; '' before they are fetched."""
+    return fingerprint_cifar("CIFAR100", settings, digests)
+
+
+def verify(settings: "DataSection", digests: "FileDigests") -> None:  # noqa: ARG001 - as of all data sets
+    """Refuse changed files that cannot be read."""
+    verify_cifar("CIFAR100", settings)
 
 
 def load(settings: "DataSection") -> RawDataset:

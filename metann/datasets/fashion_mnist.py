@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING
 
 from metann.data.raw import RawDataset
 from metann.datasets._idx import DEBIAN_FASHION_MNIST, FASHION_MNIST_CLASSES
-from metann.datasets._torchvision import check_mnist, load_mnist
+from metann.datasets._torchvision import check_mnist, fingerprint_mnist, load_mnist, verify_mnist
 
 if TYPE_CHECKING:
     from metann.config.data import DataSection
+    from metann.digests import FileDigests
 
 CLASSES = 10
 
@@ -15,6 +16,16 @@ CLASSES = 10
 def check(settings: "DataSection") -> None:
     """Refuse missing files before any job starts."""
     check_mnist("FashionMNIST", settings, DEBIAN_FASHION_MNIST)
+
+
+def fingerprint(settings: "DataSection", digests: "FileDigests") -> str:
+    """Of the files' content; '' before they are fetched."""
+    return fingerprint_mnist("FashionMNIST", settings, digests, DEBIAN_FASHION_MNIST)
+
+
+def verify(settings: "DataSection", digests: "FileDigests") -> None:  # noqa: ARG001 - as of all data sets
+    """Refuse changed files that cannot be read."""
+    verify_mnist("FashionMNIST", settings, DEBIAN_FASHION_MNIST)
 
 
 def load(settings: "DataSection") -> RawDataset:

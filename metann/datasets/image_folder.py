@@ -68,11 +68,13 @@ def load(settings: "DataSection") -> RawDataset:
 
 
 def fingerprint(settings: "DataSection", digests: FileDigests) -> str:
-    """16 hex digits over the names, splits, classes and contents of all pictures; none is decoded.
+    """16 hex digits over the names, splits, classes and contents of all pictures; none is decoded. '' where the folder is archived.
 
     Raises:
         MetannError: as `load`, for folders and files that cannot be read.
     """
+    if not folder_of(settings).exists():
+        return ""
     layout = read_layout(settings)
     files, _ = pictures_of(layout)
     return combined(
@@ -81,3 +83,17 @@ def fingerprint(settings: "DataSection", digests: FileDigests) -> str:
         for path in paths
         for part in (split, name, normal(str(path.relative_to(layout.classes[split][name]))), digests.of(path))
     )
+
+
+def verify(settings: "DataSection", digests: FileDigests) -> None:
+    """Refuse changed pictures that cannot be read, before anything of an older preparation is removed.
+
+    Args:
+        digests: that were just asked for all pictures; those that had to be read are looked at.
+
+    Raises:
+        MetannError: as `load`.
+    """
+    files, _ = pictures_of(read_layout(settings))
+    new = set(digests.anew)
+    read_pictures([path for path in chain.from_iterable(files.values()) if path in new], 8)

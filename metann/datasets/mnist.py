@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING
 
 from metann.data.raw import RawDataset
-from metann.datasets._torchvision import check_mnist, load_mnist
+from metann.datasets._torchvision import check_mnist, fingerprint_mnist, load_mnist, verify_mnist
 
 if TYPE_CHECKING:
     from metann.config.data import DataSection
+    from metann.digests import FileDigests
 
 CLASSES = 10
 
@@ -14,6 +15,16 @@ CLASSES = 10
 def check(settings: "DataSection") -> None:
     """Refuse missing files before any job starts."""
     check_mnist("MNIST", settings)
+
+
+def fingerprint(settings: "DataSection", digests: "FileDigests") -> str:
+    """Of the files' content; '' before they are fetched."""
+    return fingerprint_mnist("MNIST", settings, digests)
+
+
+def verify(settings: "DataSection", digests: "FileDigests") -> None:  # noqa: ARG001 - as of all data sets
+    """Refuse changed files that cannot be read."""
+    verify_mnist("MNIST", settings)
 
 
 def load(settings: "DataSection") -> RawDataset:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metann.errors import MetannError
+from metann.headers import Description
 from metann.hypernetwork.evaluation import METHOD, multiclass_rows
 from metann.tables.frames import read_frame
 from metann.tables.probabilities import read_probabilities
@@ -120,7 +121,7 @@ def read_evaluated(folders: Sequence[Path]) -> "tuple[dict[str, pd.DataFrame], d
     first: dict[str, Any] = {}
     for folder in folders:
         found = {name: read_frame(folder / f"{name}.parquet", f"hypernetwork_{name}") for name in EVALUATED}
-        metadata = found["results"].attrs
+        metadata = Description.of(found["results"].attrs, folder / "results.parquet", CURE)
         first = first or metadata
         for key in ("digest", "class_names", "confidence"):
             if metadata.get(key) != first.get(key):

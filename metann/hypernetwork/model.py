@@ -18,6 +18,7 @@ from metann.hypernetwork.generators import Generator, build_generator
 from metann.hypernetwork.schemes import Task
 from metann.tables.frames import read_arrow
 from metann.weights.files import fill, load_state, read_header, save_weights
+from metann.weights.unfilled import at_most
 
 GENERATOR, CLASSIFIER = "generator", "generated classifier"
 CLASSES = f"{layout.GENERATOR}/classes.safetensors"
@@ -62,9 +63,10 @@ def load_generator(path: Path, expect: Mapping[str, Any] | None = None, device: 
     for key, wanted in (expect or {}).items():
         if header.get(key) != wanted:
             raise MetannError(f"{path} was made for {key} {header.get(key)!r}, but {wanted!r} is asked for; use a generator made for it")
-    classifier = build_classifier(header["classifier"], header["channels"], header["image_size"], **header["settings"])
-    generator = build_generator(header["generator_kind"], classifier, header["z_size"], header["bound"], **header["generator_settings"])
     state = load_state(path)
+    with at_most(state, path):
+        classifier = build_classifier(header["classifier"], header["channels"], header["image_size"], **header["settings"])
+        generator = build_generator(header["generator_kind"], classifier, header["z_size"], header["bound"], **header["generator_settings"])
     z_TD = state.pop("z", torch.zeros(0))
     fill(generator, state, path, header["architecture"])
     if generator.digest() != header["generator_digest"] or z_TD.shape != (len(header["tasks"]), header["z_size"]):
@@ -151,8 +153,9 @@ class GeneratedClassifier:
         header = read_header(path)
         if header.get("kind") != CLASSIFIER:
             raise MetannError(f"{path} is no generated classifier; make one with: metann adapt GENERATOR --negative .. --positive ..")
-        classifier = build_classifier(header["classifier"], header["channels"], header["image_size"], **header["settings"])
         state = load_state(path)
+        with at_most(state, path):
+            classifier = build_classifier(header["classifier"], header["channels"], header["image_size"], **header["settings"])
         z_MD = state.pop("z", torch.zeros(0))
         fill(classifier, {name: value[0] for name, value in state.items()}, path, header["architecture"])
         if any(len(value) != header["written"] for value in (*state.values(), z_MD)):

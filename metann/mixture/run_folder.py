@@ -16,6 +16,7 @@ from metann.mixture.build import Shape, build_mixture
 from metann.mixture.network import Mixture
 from metann.mixture.parts import split_state, state_of, take
 from metann.weights.files import check_header, load_state, read_header, save_weights
+from metann.weights.unfilled import at_most
 
 KIND = "mixture"
 
@@ -48,7 +49,7 @@ def load_mixture(path: Path, expect: Mapping[str, Any] | None = None) -> tuple[M
     setting = read_section(SettingSection, header["options"], str(path))
     shape = Shape(header["num_classes"], header["channels"], header["image_size"])
     state = load_state(path)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), at_most(state, path, 4):
         mixture = build_mixture(setting.model_copy(update={"compute": "dense" if setting.gate.needs_experts else "sparse"}), shape)
     parts = split_state(state, setting.experts.number)
     surplus = [name for name in state if not name.startswith(("experts.", "gate.")) and name != "temperature"]

@@ -1,9 +1,10 @@
 """Which images an expert learns from. N images, K classes."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 def active(probability_N: np.ndarray, dataset_threshold: float) -> np.ndarray:
@@ -62,3 +63,24 @@ def describe(class_index: int | None, labels_N: np.ndarray, val_labels_N: np.nda
     one_sided = positives in (0, size) if class_index is not None else sum(count > 0 for count in composition) < 2
     state = "empty" if size == 0 else "one_sided" if one_sided else "trained"
     return ExpertSet(state, size, positives, composition, len(val_labels_N), val_composition)
+
+
+class SetHeader(BaseModel):
+    """The types of expert_set.json; the generic expert's has no class."""
+
+    model_config = ConfigDict(strict=True)
+
+    seed: int
+    dataset_threshold: Annotated[float, Field(ge=0, le=1)]
+    class_index: Annotated[int | None, Field(ge=0, alias="class")] = None
+    state: str
+    size: Annotated[int, Field(ge=0)]
+    val_size: Annotated[int, Field(ge=0)]
+    composition: list[int]
+    val_composition: list[int]
+
+    @model_validator(mode="after")
+    def _of_one_length(self) -> "SetHeader":
+        if len(self.composition) != len(self.val_composition):
+            raise ValueError(f"{len(self.composition)} classes in composition, {len(self.val_composition)} in val_composition")
+        return self

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from metann.errors import MetannError, one_of
-from metann.files import read_sealed_json
+from metann.headers import read_sealed_json
+from metann.mnn.expert_sets import SetHeader
 from metann.mnn.prefix import Prefix
 from metann.mnn.setting import functions_of
 from metann.mnn.training_length import Trained
@@ -17,6 +18,7 @@ from metann.tables.frames import read_arrow
 from metann.tables.join import joined
 from metann.tables.probabilities import read_expert_answers, read_probabilities
 from metann.tables.samples import Probabilities, Samples
+from metann.tables.sealed import CURE
 from metann.training.history import read_history
 
 if TYPE_CHECKING:
@@ -96,7 +98,10 @@ def read_evaluations(folders: Sequence[Path]) -> list[Prefix]:
         path = folder / "prefix.parquet" if folder.suffix != ".parquet" else folder
         arrow, metadata = read_arrow(path, "prefix")
         columns = {name: arrow.column(name).to_numpy() for name in arrow.column_names}
-        found.append(replace(Prefix.of(columns, metadata), file=path))
+        try:
+            found.append(replace(Prefix.of(columns, metadata), file=path))
+        except MetannError as error:
+            raise MetannError(f"{path}: {error}; {CURE}") from None
     if not found:
         raise MetannError("no evaluation given; give the folders that evaluate-mnn wrote")
     found.sort(key=lambda prefix: (prefix.metadata["seed"], prefix.metadata["dataset_threshold"]))
@@ -157,7 +162,7 @@ def read_trainings(folder: Path, switch: Probabilities) -> list[Trained]:
     found = []
     for c in range(switch.p_NK.shape[1]):
         of_class = folder / f"class_{c}"
-        facts, epochs = read_sealed_json(of_class / "expert_set.json"), len(read_history(of_class / "training.csv"))
+        facts, epochs = read_sealed_json(of_class / "expert_set.json", SetHeader), len(read_history(of_class / "training.csv"))
         macs, whole = read_expert_answers(of_class / "expert_probabilities.parquet").metadata.get("macs"), switch.metadata.get("macs")
         if epochs:
             found.append(Trained(int(facts["size"]), epochs, macs / whole if macs and whole else 1.0))
@@ -171,15 +176,12 @@ def read_expert_sets(paths: Sequence[Path], class_names: Sequence[str]) -> "pd.D
     files = [file for path in paths for file in (sorted(path.rglob("expert_set.json")) if path.is_dir() else [path])]
     rows: list[dict[str, Any]] = []
     for file in files:
-        facts = read_sealed_json(file)
-        try:
-            described = {key: facts[key] for key in ("seed", "dataset_threshold", "class", "state", "size", "val_size")}
-            pairs = list(zip(facts["composition"], facts["val_composition"], strict=True))
-            described["class_name"] = class_names[facts["class"]]
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise MetannError(f"{file} does not describe an expert set ({error!r}); delete it and run snakemake again") from None
-        if len(pairs) != len(class_names):
+        facts = read_sealed_json(file, SetHeader)
+        described = {key: facts[key] for key in ("seed", "dataset_threshold", "class", "state", "size", "val_size")}
+        pairs = list(zip(facts["composition"], facts["val_composition"], strict=True))
+        if len(pairs) != len(class_names) or facts["class"] >= len(class_names):
             raise MetannError(f"{file} counts {len(pairs)} classes, the evaluations have {len(class_names)}; give the sets of this run")
+        described["class_name"] = class_names[facts["class"]]
         rows += [
             described | {"true_class": c, "true_name": class_names[c], "images": images, "val_images": val_images}
             for c, (images, val_images) in enumerate(pairs)

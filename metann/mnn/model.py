@@ -32,7 +32,7 @@ from metann.mnn.vectors import combine_vectors
 from metann.networks._split import trunk_names, trunk_of
 from metann.training.objectives import class_probabilities
 from metann.weights.files import fill, load_state, read_header, save_weights
-from metann.weights.unfilled import build_unfilled
+from metann.weights.unfilled import at_most, build_unfilled
 
 KIND = "meta neural network"
 _KEPT = (
@@ -128,10 +128,14 @@ class MetaNeuralNetwork(nn.Module):
     @property
     def described(self) -> str:
         """What it is, in two lines."""
-        origin, header = self.header["origin"], self.header
+        origin, header = self.header.get("origin") or {}, self.header
+        of, place = "", ""
+        if origin:
+            of, place = f" of {origin['run']}", f"seed {origin['seed']}, dataset threshold {origin['dataset_threshold']}, "
+        images = header.get("dataset") or "unknown images"
         return (
-            f"switch and {len(self.experts)} experts of {origin['run']}, {header['architecture']}, {header['dataset']},\n"
-            f"seed {origin['seed']}, dataset threshold {origin['dataset_threshold']}, {self.rule.switch_function}, {self.rule.combine}"
+            f"switch and {len(self.experts)} experts{of}, {header['architecture']}, {images},\n"
+            f"{place}{self.rule.switch_function}, {self.rule.combine}"
         )
 
     def train(self, mode: bool = True) -> "MetaNeuralNetwork":  # noqa: ARG002
@@ -304,12 +308,15 @@ class MetaNeuralNetwork(nn.Module):
         rule = {key: tuple(value) if isinstance(value, list) else value for key, value in header["rule"].items()}
         if switch_function is not None:
             rule["switch_function"] = switch_function
-        tail = header.get("expert_tail", 0)
+        tail, state = header.get("expert_tail", 0), load_state(path)
         alone = header | {"tail": tail} if tail else header
-        trunk = trunk_of(build_unfilled(header), header["architecture"], tail) if header.get("second_trunk") else None
-        experts = [build_unfilled(alone) if trained else None for trained in header["trained"]]
-        network = cls(build_unfilled(header), experts, Rule(**rule), header, tail=tail, trunk=trunk)
-        fill(network, load_state(path), path, f"a meta neural network of {header['architecture']}")
+        # A tail is cut from a whole network.
+        with at_most(state, path, 2 + len(header["trained"])):
+            trunk = trunk_of(build_unfilled(header), header["architecture"], tail) if header.get("second_trunk") else None
+            experts = [build_unfilled(alone) if trained else None for trained in header["trained"]]
+            switch = build_unfilled(header)
+        network = cls(switch, experts, Rule(**rule), header, tail=tail, trunk=trunk)
+        fill(network, state, path, f"a meta neural network of {header['architecture']}")
         return network
 
 

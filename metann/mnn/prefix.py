@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from metann.errors import MetannError
 from metann.function_call import SwitchFunction
 from metann.mnn.evaluation import PrefixCounts, correct_at, evaluate_lengths, evaluate_thresholds, prefix_lengths
 from metann.statistics.paired import mcnemar_p
@@ -99,6 +100,9 @@ class Prefix:
     def of(cls, columns: Mapping[str, np.ndarray], metadata: dict[str, Any]) -> "Prefix":
         """From such columns."""
         classes = len(metadata["class_names"])
+        lacks = next((name for name in (f"p_{classes - 1}", f"correct_{classes}") if name not in columns), None)
+        if lacks or f"p_{classes}" in columns:
+            raise MetannError(f"a table of prefixes names {classes} classes and has {f'no column {lacks}' if lacks else 'columns of more'}")
         switch_NK = np.stack([columns[f"p_{k}"] for k in range(classes)], axis=1)
         correct_NJ = np.stack([columns[f"correct_{j}"] for j in range(classes + 1)], axis=1)
         return cls(columns["sample_id"], columns["split"], columns["label"], switch_NK, correct_NJ, metadata)

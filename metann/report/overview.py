@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from metann.report.frontier import sentences
-from metann.report.text import count, macs, markdown_table, percent
+from metann.report.text import count, escaped, macs, markdown_table, percent
 from metann.statistics.intervals import over_seeds, wilson_interval
 from metann.tables.probabilities import Probabilities
 
@@ -58,7 +58,9 @@ def verdict_of(page: str) -> str:
     return next((line for line in page.splitlines() if line.startswith("**")), "")
 
 
-def summarise(run: str, results: pd.DataFrame, fronts: pd.DataFrame, pages: Mapping[str, str], confidence: float) -> str:
+def summarise(
+    run: str, results: pd.DataFrame, fronts: pd.DataFrame, pages: Mapping[str, str], confidence: float, notices: Sequence[str] = ()
+) -> str:
     """The page over a run's families, in Markdown.
 
     Args:
@@ -67,6 +69,7 @@ def summarise(run: str, results: pd.DataFrame, fronts: pd.DataFrame, pages: Mapp
         fronts: of `metann.report.frontier.frontiers`.
         pages: family -> the text of its page.
         confidence: of the intervals over seeds.
+        notices: what was skipped or assumed, in sentences.
     """
     parts = [f"# {run}"]
     for family, text in pages.items():
@@ -75,6 +78,7 @@ def summarise(run: str, results: pd.DataFrame, fronts: pd.DataFrame, pages: Mapp
     parts += [
         f"## Side by side\n\n{markdown_table(SIDE_BY_SIDE, rows)}",
         f"{intervals_text(confidence)} All settings that were tried: `results.parquet`.",
+        "## What was skipped or assumed\n\n" + ("\n".join(f"- {escaped(notice)}" for notice in notices) or "Nothing."),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -37,7 +37,7 @@ def choose_cascade(
     from metann.cascade.frontier import cascade_of, settings_of, with_choice
     from metann.config.cascade_answers import way
     from metann.errors import MetannError
-    from metann.files import write_json
+    from metann.headers import write_sealed_json
     from metann.tables.frames import read_frame, write_frame
     from metann.workflow.provenance import stage_code
 
@@ -99,11 +99,11 @@ def choose_cascade(
             "postcheck": bool(row.postcheck),
             "answer": row.answer,
         }
-        write_json(by_seed[row.seed] / "cascade.json", described | temperatures(row.seed, described["networks"]))
+        write_sealed_json(by_seed[row.seed] / "cascade.json", described | temperatures(row.seed, described["networks"]))
     if not chains.empty:
         for row in tables["frontier"].query("chosen").itertuples():
             described = cascade_of(row)
-            write_json(by_seed[row.seed] / "cascade.json", described | temperatures(row.seed, described["networks"]))
+            write_sealed_json(by_seed[row.seed] / "cascade.json", described | temperatures(row.seed, described["networks"]))
             print(f"seed {row.seed}: {row.chain}, {row.score}, {way(row.answer)}")
         return
     print(f"{choice['first'][0]} > {choice['second'][0]}, {choice['score'][0]}, {way(choice['answer'][0])}")

@@ -25,8 +25,9 @@ def collect_cascade(
     """
     import pandas as pd
 
+    from metann.cascade.inputs import read_report
     from metann.cascade.summary import summarise
-    from metann.files import read_json, write_text
+    from metann.files import write_text
     from metann.tables.frames import read_frame, write_frame
     from metann.workflow.provenance import stage_code
 
@@ -39,6 +40,6 @@ def collect_cascade(
         "code": stage_code("collect_cascade", captions=figures or ()),
     }
     write_frame(run / "tables" / "cascade_memory.parquet", tables["memory"], "cascade_memory", kept)
-    text = summarise(tables, metadata, [read_json(path) for path in reports or []], figures or [])
+    text = summarise(tables, metadata, [read_report(path) for path in reports or []], figures or [])
     write_text(output, text)
     print(next(line for line in text.splitlines() if line.startswith("**")))

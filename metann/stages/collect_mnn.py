@@ -101,6 +101,7 @@ def collect_mnn(
         "confidence": statistics.confidence,
         "permutations": statistics.permutations,
         "longer": longer,
+        "opinions": sorted({table.network for table in others}),
         "code": stage_code("collect_mnn", captions=figures or ()),
     }
     for name in TABLES:

@@ -26,12 +26,14 @@ def collect_run(
         Confidence of the intervals.
     """
     from metann import layout
+    from metann.data.prepared import INFO, read_info
     from metann.errors import MetannError
     from metann.files import read_text, write_text
     from metann.report.frontier import frontiers
+    from metann.report.notices import chance_notices, image_notices, network_notices
     from metann.report.overview import meet, network_rows, summarise
-    from metann.report.text import seed_text
     from metann.tables.frames import read_frame, write_frame
+    from metann.tables.notices import say
     from metann.tables.probabilities import read_probabilities
     from metann.workflow.provenance import stage_code
 
@@ -39,17 +41,20 @@ def collect_run(
     if not names and not networks:
         raise MetannError("nothing to collect; give --families, --networks or both")
     settings = [read_frame(layout.place(run, layout.TABLE, table=f"{family}_settings"), f"{family}_settings") for family in names]
-    plain, facts, notices = [], [frame.attrs for frame in settings], []
-    for path in networks or []:
-        table = read_probabilities(path)
-        plain += network_rows(table.network, table, statistics.confidence)
-        facts.append(table.metadata)
-        said = [*table.metadata.get("assumed", ()), *table.metadata.get("notices", ())]
-        notices += [f"network {table.network}, {seed_text(table.metadata.get('seed'))}: {sentence}" for sentence in said]
+    tables = [read_probabilities(path) for path in networks or []]
+    plain = [row for table in tables for row in network_rows(table.network, table, statistics.confidence)]
+    facts = [frame.attrs for frame in settings] + [table.metadata for table in tables]
     results = meet(settings, plain)
     fronts = frontiers(results, statistics.confidence)
     pages = {family: read_text(layout.place(run, layout.PAGE, family=family)) for family in names}
-    name = run.resolve().name
+    name, notices = run.resolve().name, []
+    if (run / layout.DATA / INFO).is_file():  # not of imported tables
+        info = read_info(run / layout.DATA)
+        notices += image_notices(info.skipped, (*info.assumed, *info.notices))
+    classes = {
+        family: len(frame.attrs["class_names"]) for family, frame in zip(names, settings, strict=True) if frame.attrs.get("class_names")
+    }
+    notices += [*network_notices(tables), *chance_notices(results, classes)]
     metadata = {
         "run": name,
         "confidence": statistics.confidence,
@@ -58,5 +63,6 @@ def collect_run(
     metadata |= {"notices": notices, "code": stage_code("collect_run")}
     write_frame(run / layout.RESULTS, results, "results", metadata)
     write_frame(layout.place(run, layout.TABLE, table=layout.RUN_FRONTIER), fronts, layout.RUN_FRONTIER, metadata)
-    write_text(run / layout.SUMMARY, summarise(name, results, fronts, pages, statistics.confidence))
+    write_text(run / layout.SUMMARY, summarise(name, results, fronts, pages, statistics.confidence, notices))
+    say(notices)
     print(f"read {run / layout.SUMMARY}, look at {run / 'figures'}")

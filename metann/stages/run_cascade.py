@@ -74,7 +74,8 @@ def run_cascade(
         from metann.cost.energy import find_meter
         from metann.data.prepared import read_prepared
         from metann.errors import MetannError
-        from metann.files import together, write_json, write_text
+        from metann.files import together, write_text
+        from metann.headers import write_sealed_json
         from metann.tables.frames import write_frame
         from metann.workflow.provenance import stage_code
 
@@ -114,6 +115,6 @@ def run_cascade(
         metadata |= {"dataset": info.name, "digest": info.digest, "code": stage_code("run_cascade", architectures=architectures)}
         with together(output / "record.parquet", output / "report.json", output / "report.md") as (record_path, json_path, page_path):
             write_frame(record_path, record, "cascade_record", metadata)
-            write_json(json_path, report)
+            write_sealed_json(json_path, report)
             write_text(page_path, page(report))
         print(page(report))

@@ -59,7 +59,7 @@ def train_expert(
     from metann.compute.process import start_torch
     from metann.data.prepared import read_prepared
     from metann.errors import MetannError
-    from metann.files import read_sealed_json, write_sealed_json
+    from metann.headers import read_sealed_json, write_sealed_json
     from metann.mnn.experts import train_one
     from metann.mnn.lesson import Lesson, costs_of, described
     from metann.mnn.tail_experts import TailLesson, train_tail
@@ -67,7 +67,7 @@ def train_expert(
     from metann.tables.probabilities import read_probabilities, write_expert_probabilities, write_probabilities
     from metann.thresholds import parse_threshold
     from metann.training.classifier import COLUMNS
-    from metann.training.history import write_history
+    from metann.training.history import Length, write_history
     from metann.weights.files import load_weights, read_header, save_weights
     from metann.workflow.provenance import stage_code, versions
 
@@ -101,14 +101,15 @@ def train_expert(
     lesson = Lesson(prepared, p_NK, chosen_by_NK, dataset_threshold, expert, seed, device, module, header, begins, unsure, code)
     tails = TailLesson(lesson) if expert.tail else None
     costs = costs_of(lesson, table.metadata.get("macs"))
-    images = None if generic is None else read_sealed_json(generic)["expert_images"]
+    images = None if generic is None else read_sealed_json(generic, Length)["expert_images"]
     settings = expert.model_dump(mode="json")
+    chosen_from = {"unsure": unsure, "selection": "in_sample" if selection is None else "out_of_fold"}
 
     folders = {None: output} if classes is None else {c: output / f"class_{c}" for c in classes}
     for c, folder in folders.items():
         trained = train_one(c, lesson, folder, images) if tails is None else train_tail(c, tails, folder, images)
         identity = {"dataset_threshold": dataset_threshold, "seed": seed} | ({"network": "generic"} if c is None else {"class": c})
-        made = identity | {"state": trained.facts.state, "code": code, "versions": versions()}
+        made = identity | {"state": trained.facts.state, "code": code, "versions": versions()} | chosen_from
         write_history(folder / "training.csv", trained.history, COLUMNS)
         write_sealed_json(folder / "expert_set.json", trained.facts.as_dict() | identity)
         answers = described(lesson, trained, made | costs)

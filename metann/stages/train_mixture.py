@@ -42,7 +42,7 @@ def train_mixture(
     from metann.config.mixture_setting import SettingSection, expand
     from metann.config.section import read_section
     from metann.data.prepared import read_prepared
-    from metann.digests import own_sources
+    from metann.digests import FileDigests, own_sources
     from metann.mixture.build import Shape, describe, matched
     from metann.mixture.embedding import embedding
     from metann.mixture.parts import parts_of
@@ -51,6 +51,7 @@ def train_mixture(
     from metann.training.images import LabelledImages
     from metann.training.loop import run_epochs
     from metann.weights.files import load_weights
+    from metann.workflow.outside import digest_of_files
     from metann.workflow.provenance import stage_code, versions
 
     try:
@@ -108,6 +109,8 @@ def train_mixture(
             "preset": chosen.preset,
             "seed": seed,
             "class_sets": class_sets or None,
+            # As the workflow names them: those that no stage of the run made.
+            "files": digest_of_files([path for name, path in (started | spaces).items() if str(path) == name], FileDigests()),
             "phases": [phase.model_dump(mode="json") for phase in chosen.phases],
             "code": code,
             "versions": versions(),

@@ -55,18 +55,18 @@ def train_network(
     from metann.data.prepared import read_prepared
     from metann.digests import FileDigests, own_sources
     from metann.errors import MetannError
-    from metann.files import read_sealed_json
+    from metann.headers import read_sealed_json
     from metann.networks._build import build
     from metann.seeds import derive_seed
     from metann.training.classifier import COLUMNS, LabelledImages, train
-    from metann.training.history import write_history
+    from metann.training.history import Length, write_history
     from metann.training.objectives import Classification
     from metann.weights.files import save_weights
     from metann.workflow.outside import digests_of
     from metann.workflow.provenance import stage_code, versions
 
     if epochs_of is not None:
-        training = training.model_copy(update={"epochs": read_sealed_json(epochs_of)["epochs"]})
+        training = training.model_copy(update={"epochs": read_sealed_json(epochs_of, Length)["epochs"]})
     device = start_torch(training.device, training.threads)
     prepared = read_prepared(data)
     info, samples = prepared.info, prepared.samples

@@ -37,7 +37,7 @@ def write_page(
     from metann import layout
     from metann.errors import MetannError
     from metann.figures._captions import caption
-    from metann.files import read_json, read_text, write_text
+    from metann.files import read_text, write_text
     from metann.registry import family_of
     from metann.report.frontier import sentences
     from metann.report.latency import sentences as latency_sentences
@@ -62,11 +62,7 @@ def write_page(
         said = sentences(results, fronts, family, confidence)
         shown.append(Family.of(family, page, said, pictures.get(family, []), families or []))
 
-    notices, dataset = list(results.attrs.get("notices", ())), run / layout.DATA / "dataset.json"
-    if dataset.is_file():
-        info = read_json(dataset)
-        left_out = [f"images: {number} left out: {reason}" for reason, number in info.get("skipped", {}).items()]
-        notices = [*left_out, *(f"images: {text}" for text in (*info.get("assumed", ()), *info.get("notices", ()))), *notices]
+    notices = list(results.attrs.get("notices", ()))
     if (results["macs"].isna()).any():
         unknown = results.loc[results["macs"].isna(), ["family", "setting"]].drop_duplicates()
         notices.append(f"{count(len(unknown), 'setting')} of unknown multiply-accumulates stand on no picture of accuracy against cost")

@@ -34,6 +34,13 @@ def class_notices(split_N: np.ndarray, labels_N: np.ndarray, names: Sequence[str
     return said
 
 
+def is_chance(share: float, n: int, classes: int) -> bool:
+    """Whether an accuracy on `n` images is what guessing gives, or less; of fifty images or more within two standard errors."""
+    chance = 1 / classes
+    noise = 2 * float(np.sqrt(chance * (1 - chance) / n)) if n >= 50 else 0.0
+    return share <= chance + noise
+
+
 def accuracy_notices(table: Probabilities) -> list[str]:
     """Splits in which a network is no better than chance, or always says the same; with the likely causes."""
     names = table.metadata.get("class_names") or [f"c{c}" for c in range(table.p_NK.shape[1])]
@@ -45,8 +52,7 @@ def accuracy_notices(table: Probabilities) -> list[str]:
         answers_n = table.p_NK[rows].argmax(axis=1)
         share = float(np.mean(answers_n == table.label[rows]))
         chance = 1 / len(names)
-        noise = 2 * float(np.sqrt(chance * (1 - chance) / len(rows)))
-        if share <= chance or (len(rows) >= 50 and share <= chance + noise):
+        if is_chance(share, len(rows), len(names)):
             said.append(
                 f"{split}: accuracy {share:.4f} on {len(rows)} images is chance ({chance:.4f} for {len(names)} classes); likely causes: "
                 f"another order of the classes (data.classes), another normalisation (mean and std of the network), weights or a table of "

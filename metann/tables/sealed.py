@@ -4,14 +4,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, Field
 
 from metann.errors import MetannError, exhausted, failed_system
-from metann.headers import check_types, parse_header
+from metann.headers import Description, check_types, parse_header
+from metann.tables.headers import header_of
 
 _META = b"metann"
 CURE = "delete it and run snakemake again"
@@ -65,23 +65,6 @@ def read_description(path: Path) -> dict[str, Any]:
     return parse_header((pq.read_schema(path).metadata or {}).get(_META) or b"{}", path)
 
 
-class Header(BaseModel):
-    """What every table may say of itself; families add their own."""
-
-    model_config = ConfigDict(strict=True, extra="allow")
-
-    kind: str
-    dataset: str | None = None
-    digest: str | None = None
-    class_names: list[str] | None = None
-    network: str | None = None
-    architecture: str | None = None
-    seed: int | None = None
-    macs: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    notices: list[str] = []
-    assumed: list[str] = []
-
-
 def _open(path: Path, arrow: pa.Table, kind: str, schema: int) -> dict[str, Any]:
     metadata = parse_header((arrow.schema.metadata or {}).get(_META) or b"{}", path)
     if metadata.get("kind") != kind or metadata.get("schema") != schema:
@@ -89,5 +72,5 @@ def _open(path: Path, arrow: pa.Table, kind: str, schema: int) -> dict[str, Any]
         raise MetannError(f"{path} is not a metann table of kind {kind!r} and schema {schema} ({found[:120]}); {CURE}")
     if metadata.pop("content", None) != _content_digest(arrow, metadata):
         raise MetannError(f"{path} was changed after metann wrote it; {CURE}")
-    check_types(Header, metadata, path, CURE)
-    return metadata
+    check_types(header_of(kind), metadata, path, CURE)
+    return Description.of(metadata, path, CURE)

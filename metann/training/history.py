@@ -4,9 +4,22 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from metann.errors import MetannError
 from metann.files import write_text
+
+
+class Length(BaseModel):
+    """How long a training is, as count-training writes it."""
+
+    model_config = ConfigDict(strict=True)
+
+    epochs: Annotated[int, Field(ge=1, le=10_000_000)]
+    expert_images: Annotated[int, Field(ge=0)]
+
 
 Row = dict[str, float | int | str]
 

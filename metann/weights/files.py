@@ -8,10 +8,9 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -19,9 +18,10 @@ from torch import Tensor, nn
 from metann.digests import source_digest
 from metann.errors import MetannError, exhausted, failed_system
 from metann.files import atomic
-from metann.headers import check_types, parse_header
+from metann.headers import Description, check_types, parse_header
 from metann.registry import own_network
-from metann.weights.unfilled import REQUIRED, build_unfilled
+from metann.weights.headers import header_of
+from metann.weights.unfilled import REQUIRED, at_most, build_unfilled
 
 WRAPPERS = ("module.", "_orig_mod.")  # of data parallelism and of torch.compile
 
@@ -73,40 +73,6 @@ def _content(header: Mapping[str, Any], state: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-class Header(BaseModel):
-    """What a weights file says of itself, as far as networks are built from it; families add their own."""
-
-    model_config = ConfigDict(strict=True, extra="allow")
-
-    kind: str | None = None
-    architecture: str | None = None
-    num_classes: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    channels: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    image_size: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    settings: dict[str, int | float | bool | str] = {}
-    class_names: list[str] | None = None
-    mean: list[Annotated[float, Field(allow_inf_nan=False)]] | None = None
-    std: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = None
-    network: str | None = None
-    seed: int | None = None
-    tail: Annotated[int, Field(ge=1, le=1000)] | None = None
-    digest: str | None = None
-    bits: Annotated[int, Field(ge=1, le=16)] | None = None
-    assumed: list[str] = []
-    sources: dict[str, str] = {}
-
-    @model_validator(mode="after")
-    def _of_one_shape(self) -> "Header":
-        for what, values, number, of in (
-            ("class names", self.class_names, self.num_classes, "classes"),
-            ("numbers of mean", self.mean, self.channels, "channels"),
-            ("numbers of std", self.std, self.channels, "channels"),
-        ):
-            if values is not None and number is not None and len(values) != number:
-                raise ValueError(f"{len(values)} {what} for {number} {of}")
-        return self
-
-
 def _open(path: Path) -> Any:
     try:
         return safe_open(path, framework="pt")
@@ -125,10 +91,10 @@ def _header(file: Any, path: Path, required: Sequence[str] = REQUIRED) -> dict[s
         raise MetannError(f"{path} has no header of metann; give it as `weights` of a network, which names its architecture")
     if missing := [key for key in required if header.get(key) is None]:
         raise MetannError(f"the header of {path} lacks {', '.join(missing)}; make the file again")
-    check_types(Header, header, path, "make the file again")
+    check_types(header_of(header.get("kind")), header, path, "make the file again")
     for architecture, digest in header.get("sources", {}).items():
         check_source(architecture, digest, path)
-    return header
+    return Description.of(header, path, "make the file again")
 
 
 def check_source(architecture: str, digest: str, path: Path) -> None:
@@ -222,7 +188,9 @@ def load_weights(path: Path, expect: Mapping[str, Any] | None = None) -> tuple[n
         state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     _check_content(header, state, path)
     check_finite(state, path)
-    return fill(build_unfilled(header), state, path, header["architecture"]), header
+    with at_most(state, path):
+        module = build_unfilled(header)
+    return fill(module, state, path, header["architecture"]), header
 
 
 def load_state(path: Path) -> dict[str, Tensor]:

@@ -55,7 +55,7 @@ class SingleNetwork:
         module, header = load_weights(path, expect)
         if "class" in header:
             raise MetannError(f"{path} is an expert for class {header['class']} and knows no other; load the folder of its run")
-        if missing := [key for key in ("mean", "std") if key not in header]:
+        if missing := [key for key in ("mean", "std") if header.get(key) is None]:
             raise MetannError(f"the header of {path} lacks {', '.join(missing)} of the training images; make the file again")
         return cls.of(module, header, path.stem)
 
@@ -95,7 +95,7 @@ class SingleNetwork:
     @property
     def described(self) -> str:
         """What it is, in one line."""
-        origin, header = self.header.get("origin", {}), self.header
+        origin, header = self.header.get("origin") or {}, self.header
         of = f" of {origin['run']}, seed {origin['seed']}" if origin else ""
         return f"{self.name}{of}, {header['architecture']}, {header.get('dataset', 'unknown dataset')}"
 
