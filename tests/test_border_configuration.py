@@ -14,6 +14,7 @@ from test_border_photos import made
 from metann.cli import main
 from metann.config.data import DataSection
 from metann.config.network import NetworkSection
+from metann.config.run import Config
 from metann.config.section import read_section
 from metann.errors import MetannError
 from metann.workflow.configuration import check_configuration, check_keys, check_text, chosen_files
@@ -47,6 +48,10 @@ def test_case_duplicate_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         ("a:\n- b: 1\n  c: 2\n  b: 3\n", "'a.b' stands twice, in lines 2 and 4"),
         ('{"run": "a", "run": "b"}', "'run' stands twice"),
         ("run: a\n'run': b\n", "'run' stands twice, in lines 1 and 2"),
+        ('{"run": "a",\n\t"seeds": [0],\n\t"run": "b"}', "'run' stands twice in one mapping"),
+        ('{"mnn": {\n\t"switch": "a",\n\t"switch": "b"}}', "'switch' stands twice in one mapping"),
+        ("cascade:\n  chains:\n  - {networks: [a], networks: [b]}\n", "'cascade.chains.networks' stands twice, in lines 3 and 3"),
+        ("data: {é: 1, é: 2}\n", "'data.é' stands twice"),
     ],
 )
 def test_keys_that_stand_twice(tmp_path: Path, text: str, says: str) -> None:
@@ -94,6 +99,10 @@ NO_TEXT = [
     ("comments alone", b"# run: a\n", "is empty"),
     ("two documents", b"run: a\n---\nrun: b\n", "several documents"),
     ("very deep", b"[" * 100_000, "nested too deep"),
+    ("code", b"run: !!python/object/apply:os.system ['touch hacked']\n", "line 1 is no YAML: could not determine a constructor"),
+    ("a tag of somebody's", b"run: a\nseeds: !range 0..3\n", "line 2 is no YAML: could not determine a constructor"),
+    ("a key that is a list", b"run: a\n? [x, y]\n: b\n", "is no YAML: found unhashable key"),
+    ("a date that no calendar has", b"run: a\nwhen: 2026-13-45\n", "holds a value that YAML cannot read"),
 ]
 
 
@@ -156,3 +165,9 @@ def test_home_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(SystemExit):
         main(["predict", "~/model.safetensors", "~/photo.png"])
     assert f"{tmp_path}/photo.png" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seed", [2**63, 10**23, -1, 0.5, "zero", None])
+def test_seeds_that_no_table_can_hold(seed: object) -> None:
+    with pytest.raises(MetannError, match="seeds"):
+        read_section(Config, {"run": "a", "networks": {"s": {"architecture": "small_cnn"}}, "seeds": [seed]})

@@ -527,3 +527,49 @@ def test_a_file_name_that_is_no_text(packed: Path, tmp_path: Path) -> None:
     done = metann("predict", packed, tmp_path)
     assert "caf\\xe9.png" in done.stdout
     assert "\u732b <b> | $x_1$.png" in done.stdout
+
+
+# --- splits in other words ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("names", "splits"),
+    [
+        (("TRAIN", "VAL", "TEST"), ("train", "val", "test")),
+        (("train2017", "val2017"), ("train", "val")),
+        (("1_train", "2_test"), ("train", "test")),
+        (("TrainData", "TestData"), ("train", "test")),
+        (("X_train", "X_test"), ("train", "test")),
+        (("Train", "Evaluation"), ("train", "val")),
+        (("Training Set", "Test Set"), ("train", "test")),
+        (("01 Training", "02 Validation", "03 Testing"), ("train", "val", "test")),
+    ],
+)
+def test_splits_in_other_words(tmp_path: Path, capsys: pytest.CaptureFixture[str], names: tuple[str, ...], splits: tuple[str, ...]) -> None:
+    for name in names:
+        fill(tmp_path / "photos" / name, ("ant", "bee"), n=4)
+    log, info = said(tmp_path / "out", capsys, settings(tmp_path / "photos"))
+    assert info["class_names"] == ["ant", "bee"]
+    for name, split in zip(names, splits, strict=True):
+        assert f"assumed: folder '{name}' is the split {split}" in log
+
+
+@pytest.mark.parametrize("other", ["Holdout", "Unlabeled", "Fold 2"])
+def test_what_looks_like_a_split_is_no_class(tmp_path: Path, other: str) -> None:
+    for name in ("Train", other):
+        fill(tmp_path / "photos" / name, ("ant", "bee"), n=2)
+    with pytest.raises(MetannError, match=rf"'{other}' stands beside Train; .* name them all in data\.classes"):
+        load_dataset(settings(tmp_path / "photos"))
+    named = settings(tmp_path / "photos", classes=("Train", other))
+    assert load_dataset(named).class_names == ("Train", other)
+
+
+def test_classes_that_sound_like_splits(tmp_path: Path) -> None:
+    """Vehicles by day and by night; tests of a laboratory."""
+    for name in ("Bus", "Car", "Train"):
+        fill(tmp_path / "roads" / name, ("day",), n=2)
+    assert load_dataset(settings(tmp_path / "roads")).class_names == ("Bus", "Car", "Train")
+    fill(tmp_path / "laboratory", ("Test 1", "Test 2", "blank"))
+    assert load_dataset(settings(tmp_path / "laboratory")).class_names == ("Test 1", "Test 2", "blank")
+    fill(tmp_path / "numbered", ("train1", "train2"))
+    assert load_dataset(settings(tmp_path / "numbered")).class_names == ("train1", "train2")

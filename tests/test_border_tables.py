@@ -368,3 +368,60 @@ def test_columns_that_are_never_a_label(capsys: pytest.CaptureFixture[str]) -> N
     assert notices[0] == "1 of 5 columns are never a label (p_0); do labels count from 0, and in the order of the columns?"
     assert any("is chance" in notice for notice in notices)
     assert capsys.readouterr().out.count("WARNING: ") == len(notices)
+
+
+# --- more of the same kinds -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("semicolons and decimal commas", lambda table: table.to_csv(index=False, sep=";", decimal=",")),
+        ("tabs and decimal commas", lambda table: table.to_csv(index=False, sep="\t", decimal=",")),
+        ("quotes", lambda table: table.to_csv(index=False, quoting=1)),
+        ("an index", lambda table: table.to_csv()),
+        ("line ends of Windows", lambda table: table.to_csv(index=False).replace("\n", "\r\n")),
+        ("a mark of UTF-8", lambda table: "\ufeff" + table.to_csv(index=False, sep=";")),
+    ],
+)
+def test_csv_as_programs_write_it(name: str, text: Callable[[pd.DataFrame], str]) -> None:
+    Path("p.csv").write_text(text(frame(np.load("p.npy"), label=np.load("y.npy"))), newline="")
+    np.testing.assert_allclose(imported("p.csv", None).p_NK, np.load("p.npy"), atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_csv_in_utf_16(encoding: str) -> None:
+    Path("p.csv").write_text(frame(np.load("p.npy"), label=np.load("y.npy")).to_csv(index=False), encoding=encoding)
+    with pytest.raises(MetannError, match=r"p\.csv is UTF-16 .* save it as UTF-8"):
+        imported("p.csv", None)
+
+
+@pytest.mark.parametrize("kind", ["int64", "uint8", "int32"])
+def test_whole_percent(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    p = np.load("p.npy")
+    np.save("w.npy", np.round(p * 100).astype(kind))
+    np.testing.assert_allclose(imported("w.npy").p_NK, p, atol=0.015)
+    assert "values are percent" in capsys.readouterr().out
+    np.save("w.npy", np.round(p * 255).astype(np.uint8))
+    with pytest.raises(MetannError, match="counts or unscaled scores"):
+        imported("w.npy")
+
+
+def test_splits_in_other_words() -> None:
+    words = np.resize(["Validation", "TEST", "Training", "testing", " val "], N)
+    frame(np.load("p.npy"), label=np.load("y.npy"), split=words).to_parquet("s.parquet")
+    found = imported("s.parquet", None).split
+    assert found[:5].tolist() == ["val", "test", "train", "test", "val"]
+
+
+def test_ids_that_are_text_or_missing() -> None:
+    p, y, names = np.load("p.npy"), np.load("y.npy"), [f"scan-{i:02d}" for i in range(N)]
+    order = np.random.default_rng(3).permutation(N)
+    frame(p, label=y, sample_id=names).to_parquet("a.parquet")
+    frame(p[order], label=y[order], sample_id=np.array(names)[order]).to_parquet("b.parquet")
+    first, second = imported("a.parquet", None), imported("b.parquet", None)
+    np.testing.assert_allclose(second.p_NK[align(first, second)], p, atol=1e-6)
+    for key in ("file", "path", "image_file"):
+        frame(p, label=y, **{key: [None, *names[1:]]}).to_parquet("c.parquet")
+        with pytest.raises(MetannError, match=rf"column '{key}' names no image in 1 of 60 rows; fill it, or leave the column out"):
+            imported("c.parquet", None)

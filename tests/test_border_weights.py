@@ -233,3 +233,55 @@ def test_case_numbers_as_class_names_with_weights(
     assert "WARNING: test: accuracy" in said
     assert "is chance (0.0833 for 12 classes); likely causes: another order of the classes (data.classes)" in said
     assert prepared_by_text.info.class_names[1] == "10"
+
+
+# --- more of the same kinds -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("prefix", ["student.", "model.model.", "resnet.", "base_model.model.", "0.", "_orig_mod.module.", "encoder."])
+@pytest.mark.parametrize("key", ["", "teacher", "best_model", "checkpoint.model"])
+def test_prefixes_and_keys_together(tmp_path: Path, module: nn.Module, prefix: str, key: str) -> None:
+    content: Any = {prefix + name: value for name, value in module.state_dict().items()}
+    for part in reversed(key.split(".") if key else []):
+        content = {part: content, "epoch": 3}
+    torch.save(content, tmp_path / "w.ckpt")
+    found, _ = pretrained("small_cnn", str(tmp_path / "w.ckpt"), HEADER)
+    assert all(torch.equal(value, found.state_dict()[name]) for name, value in module.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda value: value.to("meta"), r"holds no numbers \(meta\)"),
+        (lambda value: value.to_sparse(), "a sparse, quantised or complex"),
+        (lambda value: value.to(torch.complex64), "a sparse, quantised or complex"),
+        (lambda value: value.to(torch.int8), "holds int8, not floats"),
+        (lambda value: torch.full_like(value, -torch.inf), "NaN or infinite"),
+    ],
+    ids=["meta", "sparse", "complex", "int8", "infinite"],
+)
+def test_tensors_that_are_no_weights(tmp_path: Path, module: nn.Module, change: Any, reason: str) -> None:
+    state = {key: change(value) if value.dim() == 2 else value for key, value in module.state_dict().items()}
+    torch.save({"model": state}, tmp_path / "w.pt")
+    with pytest.raises(MetannError, match=reason) as caught:
+        pretrained("small_cnn", str(tmp_path / "w.pt"), HEADER)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"<!DOCTYPE html><html>404</html>", "a web page"),
+        (b"\n<HTML>", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a pointer of Git LFS"),
+        (b"\x89HDF\r\n\x1a\n", "HDF5"),
+        (b'{"a": 1}', "JSON"),
+        (b"PK\x03\x04x", "a damaged or cut-off archive"),
+        (b"", "it is empty or cut off"),
+    ],
+)
+def test_files_that_hold_something_else(tmp_path: Path, content: bytes, reason: str) -> None:
+    (tmp_path / "w.pt").write_bytes(content)
+    with pytest.raises(MetannError, match=reason) as caught:
+        pretrained("small_cnn", str(tmp_path / "w.pt"), HEADER)
+    assert "weights_only" not in str(caught.value)

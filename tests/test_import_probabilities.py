@@ -188,7 +188,7 @@ def test_bad_arrays_are_one_line(files, p_NK, damage, complaint):
         ({"label": [0] * (N - 1) + [None]}, [], "column 'label' is .* with 1 nulls|not whole numbers"),
         ({"label": 0, "sample_id": 5}, [], "sample_id repeats"),
         ({"label": 0, "sample_id": np.arange(N) + 2**40}, [], "sample_id runs from"),
-        ({"label": 0, "split": "valid"}, [], r"unknown split 'valid'; known: test, train, val;.*p\.parquet"),
+        ({"label": 0, "split": "holdout"}, [], r"unknown split 'holdout'; known: test, train, val;.*p\.parquet"),
     ],
 )
 def test_bad_parquet_columns_are_one_line(files, p_NK, columns, drop, complaint):

@@ -19,7 +19,7 @@ from metann.config.latency import LatencySection
 from metann.config.mixture import MixtureSection
 from metann.config.mnn import MnnSection
 from metann.config.network import NetworkSection
-from metann.config.section import Name, NonNegative, Section, read_section
+from metann.config.section import Name, Section, read_section
 from metann.config.statistics import StatisticsSection
 from metann.config.training import TrainingSection
 from metann.errors import MetannError
@@ -35,7 +35,7 @@ class Config(Section):
     """A whole run. A family runs where its section stands."""
 
     run: Name = "demo"
-    seeds: Annotated[tuple[NonNegative, ...], Field(min_length=1)] = (0,)
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**63)], ...], Field(min_length=1)] = (0,)
     data: DataSection = DataSection()
     networks: dict[Name, NetworkSection] = {
         "switch": NetworkSection(architecture="small_cnn", settings={"width": 16, "depth": 4}),

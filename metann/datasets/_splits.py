@@ -1,6 +1,7 @@
 """Folders of photos -> splits and classes, by the names of the folders alone; no image is opened."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _SPELLED = {"train": "train", "training": "train", "trainset": "train", "trn": "train"}
 _SPELLED |= dict.fromkeys(("val", "valid", "validation", "validate", "validating", "vali", "dev", "valset"), "val")
+_SPELLED |= dict.fromkeys(("eval", "evaluation", "evaluating"), "val")
 _SPELLED |= dict.fromkeys(("test", "testing", "tests", "tst", "testset"), "test")
 _FILLERS = {"set", "sets", "data", "dataset", "split", "images", "image", "imgs", "photos", "pictures", "seg", "folder", "samples"}
 
@@ -38,8 +40,16 @@ class Layout:
 
 def split_of(name: str) -> str | None:
     """The split that a folder's name means: 'Training', 'test_set', 'VALID'; None for any other."""
-    words = [word for word in re.split(r"[\W_]+", normal(name).lower()) if word]
-    rest = [word for word in words if word not in _FILLERS]
+    return _meaning(re.split(r"[\W_]+", normal(name)))
+
+
+def _loosely(name: str) -> str | None:
+    """The same of 'train2017', '1_train', 'TrainData' and 'X_test', which alone might be anything."""
+    return _meaning(word for word in re.split(r"[\W\d_]+|(?<=[a-z])(?=[A-Z])", normal(name)) if len(word) > 1)
+
+
+def _meaning(words: Iterable[str]) -> str | None:
+    rest = [word.lower() for word in words if word and word.lower() not in _FILLERS]
     return _SPELLED.get(rest[0]) if len(rest) == 1 else None
 
 
@@ -88,8 +98,12 @@ def _splits(root: Path, top: dict[str, Path], wanted: tuple[str, ...]) -> dict[s
     exact = set(top) & set(SPLITS)
     if wanted and set(wanted) == set(top):
         return None  # the user says that these are classes
+    loosely = {name: split for name in top if (split := _loosely(name))}
+    if set(loosely) == set(top) and "train" in loosely.values() and len(set(loosely.values())) == len(top) > 1:
+        meant = loosely
     # `Testing` alone, beside departments of a firm, may be a class; beside `Training` it is none.
-    if not exact and ("train" not in meant.values() or (len(meant) < 2 and len(top) > 1)) and set(meant) != set(top):
+    unclear = "train" not in meant.values() or (len(meant) < 2 and len(top) > 1)
+    if not exact and unclear and set(meant) != set(top) and not _same_inside(top, meant):
         return None
     if not meant:
         return None
@@ -103,6 +117,12 @@ def _splits(root: Path, top: dict[str, Path], wanted: tuple[str, ...]) -> dict[s
     if twice:
         raise MetannError(f"{root}: {one_of(name for name, split in meant.items() if split == twice)} all mean {twice}; keep one of them")
     return {split: top[name] for name, split in meant.items()}
+
+
+def _same_inside(top: dict[str, Path], meant: dict[str, str]) -> bool:
+    """Whether a folder that may be a split holds the same two folders or more as another one: `Train` beside `Holdout`, not buses."""
+    inside = {name: {child.name for child in path.iterdir() if child.is_dir() and not is_system(child.name)} for name, path in top.items()}
+    return any(len(inside[name] & inside[other]) > 1 for name in meant for other in top if other != name)
 
 
 def read_layout(settings: "DataSection") -> Layout:

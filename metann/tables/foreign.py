@@ -10,12 +10,16 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyarrow import csv
 
 from metann.errors import MetannError, exhausted, failed_system, one_of
+from metann.tables.text_tables import is_number, read_text_table
 
 SUFFIXES = (".npy", ".npz", ".csv", ".tsv", ".parquet")
 _TABLES = ("p_NK", "p", "probabilities", "probs", "softmax", "predictions", "scores", "logits", "log_probabilities", "arr_0")
+# Columns that may name the images, the surest first; the last four may be of a patient or a class as well.
+KEYS = ("file", "path", "filename", "file_name", "filepath", "file_path", "image", "image_path", "image_file")
+KEYS += ("image_id", "name", "id", "key")
+UNSURE = KEYS[-4:]
 _LABELS = ("label", "labels", "y", "y_true", "target", "targets")
 
 
@@ -39,7 +43,7 @@ def read_columns(path: Path) -> dict[str, np.ndarray]:
             return {"p_NK": load_array(path)}
         if suffix == ".npz":
             return _of_archive(path)
-        return _of_table(path, _read_text(path) if suffix in (".csv", ".tsv") else pq.read_table(path, partitioning=None))
+        return _of_table(path, read_text_table(path) if suffix in (".csv", ".tsv") else pq.read_table(path, partitioning=None))
     except FileNotFoundError:
         raise MetannError(f"no file {path}; check the paths of probabilities, labels and val_rows") from None
     except (OSError, pa.ArrowException, MemoryError) as error:
@@ -66,17 +70,9 @@ def read_values(path: Path) -> np.ndarray:
     if "\0" in text:
         raise MetannError(f"{path} is not text; save it as .npy, or as .txt with one value a line")
     lines = [line.strip().strip('"') for line in text.splitlines() if line.strip()]
-    if lines and not _is_number(lines[0]) and all(_is_number(line) for line in lines[1:]) and len(lines) > 1:
+    if lines and not is_number(lines[0]) and all(is_number(line) for line in lines[1:]) and len(lines) > 1:
         lines = lines[1:]  # a heading
-    return np.array([float(line) for line in lines]) if all(_is_number(line) for line in lines) else np.array(lines, str)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    return np.array([float(line) for line in lines]) if all(is_number(line) for line in lines) else np.array(lines, str)
 
 
 def load_array(path: Path) -> np.ndarray:
@@ -130,19 +126,6 @@ def _named(path: Path, arrays: Mapping[str, np.ndarray], tables: set[str]) -> di
     return found | {"p_NK": arrays[table]} | ({"label": arrays[label]} if label else {})
 
 
-def _read_text(path: Path) -> pa.Table:
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    with path.open("rb") as file:
-        first = file.readline(1_000_000).decode("utf-8-sig", "replace").strip()
-    if delimiter == "," and "," not in first:
-        delimiter = next((other for other in (";", "\t") if other in first), ",")
-    heads = [head.strip().strip('"') for head in first.split(delimiter)]
-    names = [f"p_{k}" for k in range(len(heads))] if heads and all(_is_number(head) for head in heads) and len(set(heads)) > 0 else None
-    if names and heads == [str(k) for k in range(len(heads))]:  # a data frame without names of its own
-        return csv.read_csv(path, parse_options=csv.ParseOptions(delimiter=delimiter)).rename_columns(names)
-    return csv.read_csv(path, read_options=csv.ReadOptions(column_names=names), parse_options=csv.ParseOptions(delimiter=delimiter))
-
-
 def _of_table(path: Path, arrow: pa.Table) -> dict[str, np.ndarray]:
     names = arrow.column_names
     k = sum(re.fullmatch(r"p_\d+", name) is not None for name in names)
@@ -155,6 +138,9 @@ def _of_table(path: Path, arrow: pa.Table) -> dict[str, np.ndarray]:
         if name is None:
             raise MetannError(f"{path}: columns {one_line(names)} are not p_0 .. p_K-1; rename them")
         classes, p_NK = [name], _lists(path, name, arrow.column(name))
+    for name in KEYS:
+        if name in names and name not in UNSURE and (gaps := arrow.column(name).null_count):
+            raise MetannError(f"{path}: column {name!r} names no image in {gaps} of {len(arrow)} rows; fill it, or leave the column out")
     others = {name: _values(arrow.column(name)) for name in names if name not in classes}
     found = {name: values for name, values in others.items() if values is not None}
     label = next((name for name in _LABELS if name in names), None)
@@ -162,13 +148,17 @@ def _of_table(path: Path, arrow: pa.Table) -> dict[str, np.ndarray]:
         found["label"] = _numbers(path, label, arrow.column(label))
         found.pop(label if label != "label" else "", None)
     for name in ("sample_id", "log_partition"):
-        if name in names:
+        if name in names and not (name == "sample_id" and _is_text(arrow.column(name).type)):
             found[name] = _numbers(path, name, arrow.column(name))
     return found | {"p_NK": p_NK}
 
 
 def _is_list(kind: pa.DataType) -> bool:
     return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind)
 
 
 def _numbers(path: Path, name: str, column: pa.ChunkedArray) -> np.ndarray:
@@ -187,7 +177,7 @@ def _numbers(path: Path, name: str, column: pa.ChunkedArray) -> np.ndarray:
         return _from_bfloat16(np.frombuffer(raw, "V2"))
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return column.to_numpy()
-    text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind)
+    text = _is_text(kind)
     cure = "numbers are needed: class numbers from 0, not names" if name in _LABELS else "numbers are needed"
     raise MetannError(f"{path}: column {name!r} is {'text' if text else kind} ({kind}) with 0 nulls; {cure}")
 

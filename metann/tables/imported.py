@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from metann.errors import MetannError, one_of, unknown
-from metann.tables.foreign import read_columns, read_values
+from metann.tables.foreign import KEYS, UNSURE, read_columns, read_values
 from metann.tables.notices import accuracy_notices, class_notices, shown
 from metann.tables.probabilities import digest_of, read_probabilities
 from metann.tables.samples import SPLITS, Probabilities
@@ -25,22 +25,7 @@ from metann.tables.validation_rows import first_or_fair, named_rows
 if TYPE_CHECKING:
     from metann.config.network import NetworkSection
 
-# Columns that may name the images, the surest first.
-KEYS = (
-    "file",
-    "path",
-    "filename",
-    "file_name",
-    "filepath",
-    "file_path",
-    "image",
-    "image_path",
-    "image_file",
-    "image_id",
-    "name",
-    "id",
-    "key",
-)
+_SPLITS_AS = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
 
 
 def read_foreign(network: "NetworkSection") -> Probabilities:
@@ -109,17 +94,19 @@ def _is_ours(path: Path) -> bool:
 
 def _ids(columns: Mapping[str, np.ndarray], n: int, path: Path) -> tuple[np.ndarray, np.ndarray | None, str | None]:
     """(N,) int32 ids, the (N,) names of the images and the column that gave them, where there is one."""
-    key = next((name for name in KEYS if name in columns and _names(columns[name], n) is not None), None)
+    text_ids = "sample_id" in columns and columns["sample_id"].dtype.kind in "OU"
+    known = (*(["sample_id"] if text_ids else []), *KEYS)
+    key = next((name for name in known if name in columns and _names(columns[name], n) is not None), None)
     names_N = _names(columns[key], n) if key else None
     if names_N is not None and len(set(names_N.tolist())) != n:
-        if key in ("name", "id", "key", "image_id"):  # of a patient, of a class ...
+        if key in UNSURE:  # of a patient, of a class ...
             key = names_N = None
         else:
             values, counts = np.unique(names_N, return_counts=True)
             raise MetannError(
                 f"{path}: column {key!r} says {values[counts.argmax()]!r} {counts.max()} times; a file stands once in a table"
             )
-    numbers = "sample_id" if "sample_id" in columns else key if key and columns[key].dtype.kind in "iu" else None
+    numbers = "sample_id" if "sample_id" in columns and not text_ids else key if key and columns[key].dtype.kind in "iu" else None
     if numbers:
         names_N, key = (None, None) if key == numbers else (names_N, key)
         ids_N = _whole(columns[numbers], n, 2**31, f"{path}: {numbers}").astype(np.int32)
@@ -149,7 +136,8 @@ def _splits(
     if given is not None and wanted != "split":
         if wanted:
             raise MetannError(f"{path} has its own column 'split'; leave val_rows out")
-        split = _of_length(given, len(ids_N), f"{path}: split").astype(str)
+        words = [word.strip().lower() for word in _of_length(given, len(ids_N), f"{path}: split").astype(str).tolist()]
+        split = np.array([_SPLITS_AS.get(word, word) for word in words])
         strange = sorted(set(split.tolist()) - set(SPLITS))
         if strange:
             raise unknown("split", strange[0], SPLITS, f"or mend column 'split' of {path}")

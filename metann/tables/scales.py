@@ -20,10 +20,11 @@ def as_probabilities(values_NK: np.ndarray, path: Path) -> tuple[np.ndarray, lis
     Raises:
         MetannError: not a table of floats, NaN, or no probabilities in any scale.
     """
-    if values_NK.ndim != 2 or values_NK.shape[1] < 2 or not len(values_NK) or values_NK.dtype.kind != "f":
+    if values_NK.ndim != 2 or values_NK.shape[1] < 2 or not len(values_NK) or values_NK.dtype.kind not in "fiu":
         raise MetannError(
             f"{path} holds {values_NK.dtype} {values_NK.shape}; probabilities are floats (images, classes), two classes or more"
         )
+    values_NK = values_NK.astype(np.float64) if values_NK.dtype.kind != "f" else values_NK  # whole percent
     gaps_N = np.isnan(values_NK).any(axis=1)
     if gaps_N.any():
         raise MetannError(f"{path}: row {int(np.argmax(gaps_N))} holds NaN; every probability must be a number")

@@ -164,8 +164,10 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], path: Path | str, archi
     missing = [key for key in wanted if key not in state and not key.endswith("num_batches_tracked")]
     surplus = [key for key in state if key not in wanted]
     shapes = [key for key in state if key in wanted and state[key].shape != wanted[key].shape]
+    others = [key for key in state if key in wanted and wanted[key].is_floating_point() and not state[key].is_floating_point()]
     faults = [f"{len(keys)} keys {what} ({keys[0]} ...)" for keys, what in ((missing, "are missing"), (surplus, "are left over")) if keys]
     faults += [f"{key} is {list(state[key].shape)}, not {list(wanted[key].shape)}" for key in shapes[:1]]
+    faults += [f"{key} holds {str(state[key].dtype).removeprefix('torch.')}, not floats" for key in others[:1]]
     if faults:
         raise MetannError(f"{path} does not fit {architecture}: {'; '.join(faults)}; check architecture, settings and number of classes")
     module.load_state_dict(state, strict=False)
@@ -214,6 +216,9 @@ def check_finite(state: Mapping[str, Tensor], path: Path | str) -> None:
         MetannError: naming the first tensor with a number that is not finite.
     """
     for key, tensor in state.items():
+        if tensor.is_meta or tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex():
+            kind = "no numbers (meta)" if tensor.is_meta else "a sparse, quantised or complex tensor"
+            raise MetannError(f"{path}: {key} holds {kind}; save plain numbers: a dense state_dict of floats")
         if (tensor.is_floating_point() or tensor.is_complex()) and not bool(torch.isfinite(tensor.detach()).all()):
             number = int((~torch.isfinite(tensor)).sum())
             raise MetannError(

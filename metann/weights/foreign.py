@@ -40,7 +40,8 @@ _WRAPPED = ("module.", "_orig_mod.")  # of data parallelism and of torch.compile
 _HARMLESS = [
     *(np.ndarray, np.dtype, np._core.multiarray.scalar, np._core.multiarray._reconstruct, np.bool_, argparse.Namespace),
     *(type(np.dtype(kind)) for kind in "?bBhHiIlLqQefdFD"),
-    *(pathlib.PosixPath, pathlib.PurePosixPath, collections.defaultdict, collections.OrderedDict, dict, set),
+    *(pathlib.PosixPath, pathlib.PurePosixPath, collections.defaultdict, collections.OrderedDict),
+    *(dict, set, list, tuple, int, float, str, bool),
 ]
 
 
@@ -71,6 +72,15 @@ def load_checkpoint(path: Path, wanted: Iterable[str] = ()) -> tuple[dict[str, T
     return named, said
 
 
+_BEGINNINGS = (
+    (b"<!doctype", "a web page (a failed download?)"),
+    (b"<html", "a web page (a failed download?)"),
+    (b"version https://git-lfs", "a pointer of Git LFS, not the file (git lfs pull)"),
+    (b"\x89hdf", "HDF5 (of Keras?)"),
+    (b"{", "JSON"),
+)
+
+
 def _unpickled(path: Path) -> Any:
     try:
         # newer pickle protocols are read all the same, or refused
@@ -87,7 +97,10 @@ def _unpickled(path: Path) -> Any:
         if "torchscript" in str(error).lower():
             raise MetannError(f"{path} is a TorchScript archive, which holds code; save the state_dict of the network alone") from None
         reason = str(error).split("\n", 1)[0]
-        reason = reason if "weights_only" not in reason else "more than tensors"
+        reason = "more than tensors" if "weights_only" in reason else reason
+        reason = "a damaged or cut-off archive" if "PytorchStreamReader" in reason else reason
+        if isinstance(error, EOFError):
+            reason = "it is empty or cut off"
         raise MetannError(f"cannot read {path}: {reason}; a .safetensors file or a pickled state_dict is needed") from None
 
 
@@ -95,6 +108,9 @@ def _kind(path: Path) -> str:
     """What a pickle that was refused seems to hold; its bytes are looked at, not run."""
     with path.open("rb") as file:
         content = file.read(20_000_000)
+    for beginning, what in _BEGINNINGS:
+        if content.lstrip()[: len(beginning)].lower() == beginning:
+            return what
     if b"torch.nn.modules" in content or b"ctorch.nn" in content:
         return "a whole module (its code too)"
     for name, what in (

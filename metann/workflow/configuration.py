@@ -77,6 +77,8 @@ def check_text(file: Path) -> None:
             return
     try:
         nodes = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
+        if len(nodes) == 1:
+            yaml.safe_load(text)  # a tag that nobody knows, a key that is a list
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         reason = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error).splitlines()[0]
@@ -84,6 +86,8 @@ def check_text(file: Path) -> None:
         raise MetannError(f"{file.name}{line} is no YAML: {reason}; indent with spaces, and close what is open") from None
     except RecursionError:
         raise MetannError(f"{file.name} is nested too deep to be a configuration; see config.yaml for one") from None
+    except (ValueError, TypeError) as error:  # a date that no calendar has
+        raise MetannError(f"{file.name} holds a value that YAML cannot read ({error}); put it in quotes") from None
     if len(nodes) != 1 or not isinstance(nodes[0], yaml.MappingNode):
         found = "is empty" if not nodes else "holds several documents (---)" if len(nodes) > 1 else "has no keys at its top"
         raise MetannError(f"{file.name} {found}; a configuration is one list of 'key: value', see config.yaml")
@@ -123,13 +127,33 @@ def check_keys(file: Path) -> None:
         MetannError: naming the key and both lines.
     """
     try:
-        documents = list(yaml.compose_all(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader))
+        text = file.read_text(encoding="utf-8")
+        _json_twice(text, file)
+        documents = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return
     for path, first, second in _twice(documents):
         raise MetannError(
             f"{file.name}: key {path!r} stands twice, in lines {first} and {second}; the first would not count: put them together"
         )
+
+
+def _json_twice(text: str, file: Path) -> None:
+    """The same of JSON, which may have tabs, so that YAML does not read it; its keys have no lines.
+
+    Raises:
+        MetannError: naming the key.
+    """
+
+    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in found]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise MetannError(f"{file.name}: key {twice!r} stands twice in one mapping; the first would not count: put them together")
+        return dict(found)
+
+    if "\t" in text:
+        with contextlib.suppress(json.JSONDecodeError, RecursionError):
+            json.loads(text, object_pairs_hook=pairs)
 
 
 def _twice(documents: Iterable[yaml.Node | None]) -> Iterable[tuple[str, int, int]]:
