@@ -64,6 +64,15 @@ def test_every_family_has_a_page_that_the_readme_names() -> None:
             assert (ROOT / f"presets/{preset}.yaml").is_file()
 
 
+def test_the_readme_shows_each_way_in_under_five_lines() -> None:
+    section = (ROOT / "README.md").read_text().split("\n## With what you have\n")[1].split("\n## ")[0]
+    for what in ("Your photos", "timm", "Your network", "Python"):
+        (part,) = re.findall(rf"\*\*{what}\*\*(.*?)(?=\n\*\*|\Z)", section, re.DOTALL)
+        for block in re.findall(r"^```\w*\n(.*?)^```$", part, re.MULTILINE | re.DOTALL):
+            assert 0 < len(block.splitlines()) < 5, what
+    assert section.count("```") == 6
+
+
 def test_pictures_are_small() -> None:
     for path in (ROOT / "docs").iterdir():
         assert path.suffix == ".md" or path.stat().st_size < 150_000, f"{path.name} is large; name the command that draws it"

@@ -4,6 +4,7 @@ import csv
 import os
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -15,9 +16,11 @@ from metann import layout
 from metann.config.mnn import MnnSection
 from metann.config.run import Config
 from metann.config.section import read_section
+from metann.config.training import TrainingSection
 from metann.errors import MetannError
 from metann.plan.graph import PlannedJob, classes_in_a_job
-from metann.plan.grouping import UNKNOWN, VARIABLE, auto_classes, known_times, on_a_cluster, on_one_machine
+from metann.plan.grouping import PLANNING, UNKNOWN, VARIABLE, auto_classes, known_times, on_a_cluster, on_one_machine
+from metann.workflow.rules import places
 
 SECONDS = st.floats(0.01, 1000)
 
@@ -100,8 +103,32 @@ def test_every_process_of_a_run_has_the_same_number(tmp_path: Path, monkeypatch:
     assert auto_classes(tmp_path, other, 10, main=False, local=False, places=2) == 10
     assert auto_classes(tmp_path, config, 10, main=False, **ask) == 10
     assert set(yaml.safe_load(os.environ[VARIABLE])) == {"digits", "other"}
+    monkeypatch.setenv(PLANNING, "1")
     measured(tmp_path, 300.0, 1505.0)
+    assert auto_classes(tmp_path, config, 10, main=True, local=True, places=1) == 2, "a plan is for many devices"
+    monkeypatch.delenv(PLANNING)
+    assert auto_classes(tmp_path, config, 10, main=True, local=True, places=1) == 10
     assert auto_classes(tmp_path, config, 10, main=True, local=False, places=2) == 2
+
+
+@pytest.mark.parametrize(
+    ("cores", "resources", "there", "device", "threads", "places_there"),
+    [
+        (8, {}, "", "auto", 1, 8),
+        (8, {}, "", "auto", 3, 2),
+        (2, {}, "", "auto", 4, 1),
+        (8, {}, "0,1", "auto", 1, 2),
+        (8, {}, "0,1", "cpu", 1, 8),
+        (16, {"gpu": 4}, "", "cuda", 1, 4),
+        (2, {"gpu": 4}, "", "cuda", 1, 2),
+    ],
+)
+def test_jobs_at_once_are_cores_or_gpus(
+    cores: int, resources: dict, there: str, device: str, threads: int, places_there: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("METANN_GPUS", there)
+    settings_of_snakemake = SimpleNamespace(cores=cores, resources=resources)
+    assert places(settings_of_snakemake, TrainingSection(device=device, threads=threads)) == places_there
 
 
 def test_the_key_takes_a_number_or_auto() -> None:

@@ -146,10 +146,15 @@ def test_failed_says_the_last_line_of_its_log(run: MadeRun, text: str) -> None:
 def test_what_a_cluster_killed_says_the_clusters_log(run: MadeRun) -> None:
     log = run.job("train_network", "net/weights", "net/training.csv", epochs=4)
     run.file(log, "SLURM job 40 on n1\n")
-    run.file(".snakemake/slurm_logs/40.log", "host n1\nslurmstepd: error: StepId=40.0 exceeded memory limit (1 > 0)\nShutting down\n")
+    inner = f"host n1\nslurmstepd: error: StepId=40.0 exceeded memory limit (1 > 0)\n{ERROR.format(number=0, logs=log)}"
+    inner += "Exiting because a job execution failed.\nComplete log(s): x\nsrun: error: n1: task 0: Exited with exit code 1\n"
+    run.file(".snakemake/slurm_logs/40.log", inner)
+    line = "=" * 80
     failed = ERROR.format(number=3, logs=f"{log}, .snakemake/slurm_logs/40.log")
+    failed += f"Logfile {log}:\n{line}\nSLURM job 40 on n1\n{line}\nLogfile .snakemake/slurm_logs/40.log:\n{line}\n{inner}{line}\n"
     run.start(failed)
     assert (run.the_job().state, run.the_job().last) == ("failed", "slurmstepd: error: StepId=40.0 exceeded memory limit (1 > 0)")
+    assert not read_progress(run.folder).over, "the job's Snakemake has ended, not the run's"
     run.start(f"{failed}Trying to restart job 3.\n")
     assert run.the_job().state == "running", "it is tried again"
     run.start(f"{failed}Trying to restart job 3.\n{failed}")
@@ -169,7 +174,7 @@ def test_what_runs_when_snakemake_has_ended_was_stopped(run: MadeRun) -> None:
     assert run.states() == {"train_network": "stopped", "collect": "waiting"}
     lines = progress_lines("made", read_progress(run.folder), STARTED)
     assert lines[0].endswith(": 0 done, 1 waiting, 1 stopped, of 2 jobs; snakemake has ended, start it again to go on")
-    assert lines[1] == "  stopped: train_network net, epoch 0 of 4, half"
+    assert lines[1] == "  stopped: train_network net, half"
 
 
 def test_a_killed_snakemake_is_seen_on_its_own_machine_alone(run: MadeRun) -> None:

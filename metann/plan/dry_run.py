@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from metann.errors import MetannError
+from metann.plan.grouping import PLANNING
 
 CLASSES = "METANN_PLAN_CLASSES"
 """Environment variable with a number of classes to plan for, instead of the data set's own; its files need not be there then."""
@@ -24,7 +25,7 @@ def dag(config: Path, snakefile: Path, classes: int | None = None) -> str:
     """
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--configfile", str(config)]
     command += ["--dag", "dot", "--nolock", "--cores", "1"]
-    environment = os.environ | ({CLASSES: str(classes)} if classes is not None else {})
+    environment = os.environ | {PLANNING: "1"} | ({CLASSES: str(classes)} if classes is not None else {})
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment, check=False)
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()]

@@ -20,6 +20,8 @@ from metann.training.history import read_history
 
 VARIABLE = "METANN_CLASSES_PER_JOB"
 """What the main process has found, for its jobs: what they would find themselves changes while the run goes on."""
+PLANNING = "METANN_PLANNING"
+"""Set where only a plan is made: for many devices, so the grouping is that of a cluster."""
 UNKNOWN = 5  # as the default of the key
 CLUSTER_SECONDS = 600.0
 START_SECONDS = 5.0  # of a process with torch, and the answers; where nothing was measured
@@ -81,7 +83,7 @@ def auto_classes(run: Path, config: Config, classes: int, *, main: bool, local: 
         times = known_times(run, config, classes)
         if times is None:
             number = UNKNOWN
-        elif local:
+        elif local and PLANNING not in os.environ:
             number = on_one_machine(classes, len(config.seeds) * len(config.mnn.dataset_thresholds), *times, max(places, 1))
         else:
             number = on_a_cluster(classes, *times)

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from metann import layout
 from metann.errors import MetannError
 from metann.files import read_json, write_json
-from metann.plan.snakemake_log import failures, is_over
+from metann.plan.snakemake_log import failures, is_over, own_words
 from metann.training.history import Row, read_history
 
 State = Literal["done", "running", "waiting", "failed", "stopped"]
@@ -123,7 +123,8 @@ def read_progress(run: Path, now: float | None = None) -> Progress:
     try:
         run = run.absolute()
         work = run.parents[1]
-        text = "".join(path.read_text(encoding="utf-8", errors="replace") for log in found["logs"] if (path := work / log).is_file())
+        logs = [path for log in found["logs"] if (path := work / log).is_file()]
+        text = own_words("".join(path.read_text(encoding="utf-8", errors="replace") for path in logs))
         # By the clock of the disk, which is that of the outputs too.
         started = min(float(found["started"]), kept.stat().st_mtime) - 1
         head = _Head(work, run, started, is_over(text, found), failures(text))
@@ -171,14 +172,11 @@ def _lines(log: Path) -> list[str]:
 
 
 def _said(logs: Iterable[str | Path], work: Path) -> str:
-    """The last line that names an error in the first log that has one, or else the last line of all."""
-    last = ""
-    for log in logs:
-        lines = _lines(work / log)
-        if errors := [line for line in lines if "error" in line.lower()]:
-            return errors[-1]
-        last = lines[-1] if lines else last
-    return last
+    """What the scheduler says in one of the logs, or else the last line that names an error, or else the last line of all."""
+    lines = [line for log in logs for line in _lines(work / log)]
+    killed = [line for line in lines if line.startswith("slurmstepd") and "error:" in line]
+    named = [line for line in lines if "error" in line.lower()]
+    return (killed[:1] or named[-1:] or lines[-1:] or [""])[0]
 
 
 def _rows(path: Path, started: float) -> list[Row]:

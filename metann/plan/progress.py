@@ -28,7 +28,7 @@ def progress_lines(name: str, progress: Progress, now: float) -> list[str]:
 
 def _line(job: Job, now: float) -> str:
     parts = [f"  {job.state}: {job.name} {job.about}"]
-    if job.epochs[1]:
+    if job.epochs[1] and (job.epochs[0] or job.state == "running"):  # what failed may have lost its history
         parts.append(f"epoch {job.epochs[0]} of {job.epochs[1]}")
     elif job.epochs[0]:
         parts.append(f"epoch {job.epochs[0]}")

@@ -9,7 +9,13 @@ from typing import Any
 _LINES = r"(?:(?!Error in rule ).*\n){0,50}?"  # of one error; a message may have several
 _FAILED = re.compile(rf"^Error in rule .+:\n{_LINES}    jobid: (\d+)\n{_LINES}    log: (.+) \(check log", re.MULTILINE)
 _AGAIN = re.compile(r"^Trying to restart job (\d+)\.$", re.MULTILINE)
+_SHOWN = re.compile(r"^Logfile .+:\n(=+)\n(?:.*\n)*?\1\n", re.MULTILINE)
 _OVER = ("\nExiting because", "Complete log(s):", "\nTerminating processes on user request")
+
+
+def own_words(text: str) -> str:
+    """The log without the logs of failed jobs that it shows: on a cluster these are of other Snakemakes, which say the same words."""
+    return _SHOWN.sub("", text)
 
 
 def failures(text: str) -> dict[str, list[str]]:
