@@ -76,9 +76,9 @@ def _splits(root: Path, top: dict[str, Path], wanted: tuple[str, ...]) -> dict[s
     exact = set(top) & set(SPLITS)
     if wanted and set(wanted) == set(top):
         return None  # the user says that these are classes
-    loosely = {name: split for name in top if (split := loosely(name))}
-    if set(loosely) == set(top) and "train" in loosely.values() and len(set(loosely.values())) == len(top) > 1:
-        meant = loosely
+    wider = {name: split for name in top if (split := loosely(name))}
+    if set(wider) == set(top) and "train" in wider.values() and len(set(wider.values())) == len(top) > 1:
+        meant = wider
     # `Testing` alone, beside departments of a firm, may be a class; beside `Training` it is none.
     unclear = "train" not in meant.values() or (len(meant) < 2 and len(top) > 1)
     if not exact and unclear and set(meant) != set(top) and not _same_inside(top, meant):
