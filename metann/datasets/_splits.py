@@ -1,24 +1,17 @@
 """Folders of photos -> splits and classes, by the names of the folders alone; no image is opened."""
 
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metann.data.raw import folder_of
 from metann.datasets._search import HIDDEN, Found, find_pictures, is_system, link_problem, normal, printable, returns
+from metann.datasets._words import loosely, split_of
 from metann.errors import MetannError, one_of
 from metann.tables.samples import SPLITS
 
 if TYPE_CHECKING:
     from metann.config.data import DataSection
-
-_SPELLED = {"train": "train", "training": "train", "trainset": "train", "trn": "train"}
-_SPELLED |= dict.fromkeys(("val", "valid", "validation", "validate", "validating", "vali", "dev", "valset"), "val")
-_SPELLED |= dict.fromkeys(("eval", "evaluation", "evaluating"), "val")
-_SPELLED |= dict.fromkeys(("test", "testing", "tests", "tst", "testset"), "test")
-_FILLERS = {"set", "sets", "data", "dataset", "split", "images", "image", "imgs", "photos", "pictures", "seg", "folder", "samples"}
 
 
 @dataclass(frozen=True)
@@ -36,21 +29,6 @@ class Layout:
     names: tuple[str, ...]
     beside: Found
     assumed: tuple[str, ...]
-
-
-def split_of(name: str) -> str | None:
-    """The split that a folder's name means: 'Training', 'test_set', 'VALID'; None for any other."""
-    return _meaning(re.split(r"[\W_]+", normal(name)))
-
-
-def _loosely(name: str) -> str | None:
-    """The same of 'train2017', '1_train', 'TrainData' and 'X_test', which alone might be anything."""
-    return _meaning(word for word in re.split(r"[\W\d_]+|(?<=[a-z])(?=[A-Z])", normal(name)) if len(word) > 1)
-
-
-def _meaning(words: Iterable[str]) -> str | None:
-    rest = [word.lower() for word in words if word and word.lower() not in _FILLERS]
-    return _SPELLED.get(rest[0]) if len(rest) == 1 else None
 
 
 def _folders(parent: Path, beside: Found) -> dict[str, Path]:
@@ -98,7 +76,7 @@ def _splits(root: Path, top: dict[str, Path], wanted: tuple[str, ...]) -> dict[s
     exact = set(top) & set(SPLITS)
     if wanted and set(wanted) == set(top):
         return None  # the user says that these are classes
-    loosely = {name: split for name in top if (split := _loosely(name))}
+    loosely = {name: split for name in top if (split := loosely(name))}
     if set(loosely) == set(top) and "train" in loosely.values() and len(set(loosely.values())) == len(top) > 1:
         meant = loosely
     # `Testing` alone, beside departments of a firm, may be a class; beside `Training` it is none.

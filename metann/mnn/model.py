@@ -7,7 +7,6 @@ predicted here is what the tables say.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,30 +24,14 @@ from metann.function_call import SwitchFunction
 from metann.mnn.calibration import apply_expert_temperature, apply_temperature
 from metann.mnn.combination import combine_answers, log_odds_added
 from metann.mnn.evaluation import prefix_lengths, prefix_mask
-from metann.mnn.run_folder import read_run
+from metann.mnn.packed import packed_header, read_packed
+from metann.mnn.run_folder import Parts, read_run
 from metann.mnn.setting import Rule
 from metann.mnn.single import combine_one, combine_one_vector
 from metann.mnn.vectors import combine_vectors
-from metann.networks._split import trunk_names, trunk_of
+from metann.networks._split import trunk_names
 from metann.training.objectives import class_probabilities
-from metann.weights.files import fill, load_state, read_header, save_weights
-from metann.weights.unfilled import at_most, build_unfilled
-
-KIND = "meta neural network"
-_KEPT = (
-    "architecture",
-    "settings",
-    "num_classes",
-    "channels",
-    "image_size",
-    "class_names",
-    "mean",
-    "std",
-    "bits",
-    "dataset",
-    "digest",
-    "sources",
-)
+from metann.weights.files import fill, save_weights
 
 
 class Combined(NamedTuple):
@@ -270,11 +253,8 @@ class MetaNeuralNetwork(nn.Module):
 
     def save(self, path: Path | str) -> None:
         """Write everything into one safetensors file, whole or not at all."""
-        header = {key: self.header[key] for key in (*_KEPT, "origin") if key in self.header}
-        header |= {"kind": KIND, "rule": asdict(self.rule), "trained": [expert is not None for expert in self._expert_of]}
-        if self.tail:
-            header |= {"expert_tail": self.tail, "second_trunk": self.trunk is not None}
-        save_weights(Path(path), self.state_dict(), header)
+        parts = Parts(self.switch, self._expert_of, self.tail, self.trunk)
+        save_weights(Path(path), self.state_dict(), packed_header(self.header, self.rule, parts))
 
     @classmethod
     def load(
@@ -297,26 +277,16 @@ class MetaNeuralNetwork(nn.Module):
             MetannError: nothing there, files that are broken or do not belong together, or a choice that the run does not have.
         """
         path = Path(path)
+        state = None
         if path.is_dir():
             parts, rule, header = read_run(path, seed, dataset_threshold, switch_function)
-            return cls(parts.switch, parts.experts, rule, header, tail=parts.tail, trunk=parts.trunk)
-        header = read_header(path, ())
-        if header.get("kind") != KIND:
-            raise MetannError(f"{path} is not a packed meta neural network; make one with: metann pack RUN --output model.safetensors")
-        if seed is not None or dataset_threshold is not None:
+        elif seed is not None or dataset_threshold is not None:
             raise MetannError(f"{path} is packed: its seed and dataset threshold are fixed; give the folder of a run to choose them")
-        rule = {key: tuple(value) if isinstance(value, list) else value for key, value in header["rule"].items()}
-        if switch_function is not None:
-            rule["switch_function"] = switch_function
-        tail, state = header.get("expert_tail", 0), load_state(path)
-        alone = header | {"tail": tail} if tail else header
-        # A tail is cut from a whole network.
-        with at_most(state, path, 2 + len(header["trained"])):
-            trunk = trunk_of(build_unfilled(header), header["architecture"], tail) if header.get("second_trunk") else None
-            experts = [build_unfilled(alone) if trained else None for trained in header["trained"]]
-            switch = build_unfilled(header)
-        network = cls(switch, experts, Rule(**rule), header, tail=tail, trunk=trunk)
-        fill(network, state, path, f"a meta neural network of {header['architecture']}")
+        else:
+            parts, rule, header, state = read_packed(path, switch_function)
+        network = cls(parts.switch, parts.experts, rule, header, tail=parts.tail, trunk=parts.trunk)
+        if state is not None:
+            fill(network, state, path, f"a meta neural network of {header['architecture']}")
         return network
 
 

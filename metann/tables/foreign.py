@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from metann.errors import MetannError, exhausted, failed_system, one_of
+from metann.tables.arrays import from_bfloat16, load_array
 from metann.tables.text_tables import is_number, read_text_table
 
 SUFFIXES = (".npy", ".npz", ".csv", ".tsv", ".parquet")
@@ -75,39 +76,10 @@ def read_values(path: Path) -> np.ndarray:
     return np.array([float(line) for line in lines]) if all(is_number(line) for line in lines) else np.array(lines, str)
 
 
-def load_array(path: Path) -> np.ndarray:
-    """One array of an .npy file; bfloat16, which numpy stores as two raw bytes, as float32.
-
-    Raises:
-        MetannError: missing, truncated, pickled, or an archive.
-    """
-    try:
-        array = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise MetannError(f"no file {path}; check the paths of probabilities and labels") from None
-    except MemoryError:
-        raise MetannError(f"{path} claims more numbers than memory can hold; write it with numpy.save") from None
-    except Exception as error:  # whatever numpy raises on foreign bytes
-        if isinstance(error, OSError) and exhausted(error):
-            raise failed_system(path, error) from None
-        pickled = " (a pickle can run code and is never read)" if "pickle" in str(error).lower() else ""
-        raise MetannError(f"{path} is not a whole .npy file of numbers{pickled}; write it with numpy.save, allow_pickle=False") from None
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise MetannError(f"{path} is an archive of arrays, not one; write the array alone with numpy.save, or name it .npz")
-    return _from_bfloat16(array)
-
-
-def _from_bfloat16(array: np.ndarray) -> np.ndarray:
-    if array.dtype.kind == "V" and array.dtype.itemsize == 2 and array.dtype.names is None:
-        return (np.ascontiguousarray(array).view(np.uint16).astype(np.uint32) << 16).view(np.float32)
-    return array
-
-
 def _of_archive(path: Path) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: _from_bfloat16(archive[name]) for name in archive.files}
+            arrays = {name: from_bfloat16(archive[name]) for name in archive.files}
     except FileNotFoundError:
         raise
     except Exception as error:  # zipfile and numpy raise many kinds
@@ -174,7 +146,7 @@ def _numbers(path: Path, name: str, column: pa.ChunkedArray) -> np.ndarray:
         return column.cast(pa.float64()).to_numpy()
     if pa.types.is_fixed_size_binary(kind) and kind.byte_width == 2:  # Arrow knows no bfloat16
         raw = b"".join(value.as_py() for value in column)
-        return _from_bfloat16(np.frombuffer(raw, "V2"))
+        return from_bfloat16(np.frombuffer(raw, "V2"))
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return column.to_numpy()
     text = _is_text(kind)
