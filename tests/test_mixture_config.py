@@ -177,6 +177,15 @@ def test_what_other_sections_decide() -> None:
         section(near).check(10, ["other"])
 
 
+def test_a_sweep_without_any_mixture() -> None:
+    """Nothing to compare: said before the training, not after it."""
+    oracle = {"preset": "expectation", "name": "oracle", "gate": {"kind": "oracle_loss"}}
+    for given in (["single"], ["single", oracle], [oracle]):
+        with pytest.raises(MetannError, match="none has more than one expert and a gate that needs no label"):
+            section(*given)
+    section("single", "expectation")
+
+
 def test_two_settings_of_one_name() -> None:
     with pytest.raises(MetannError, match="two settings are called 'top_2'"):
         section("top_2", {"preset": "top_2", "loss": "jacobs(0.5)"})

@@ -6,11 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from metann import registry
 from metann.config.figures import figures_of
 from metann.config.mixture_parts import ExpertsSection, GateSection, MixtureTraining
 from metann.config.mixture_setting import SettingSection, expand, routing_k
 from metann.config.section import Section
-from metann.errors import MetannError, unknown
+from metann.errors import MetannError, one_of, unknown
 
 COMMON = ("experts", "gate", "training")
 Control = Literal["one_expert", "gate_alone", "same_parameters", "same_active_macs"]
@@ -62,6 +63,12 @@ class MixtureSection(Section):
             raise MetannError(f"two settings are called {repeated[0]!r}; give one of them another `name`")
         if self.same_as is not None and self.same_as not in names:
             raise unknown("setting (in mixture.same_as)", self.same_as, names)
+        with_labels = registry.literal("mixture/gates.py", "WITH_LABELS") or ()
+        if not any(setting.experts.number > 1 and setting.last.gate.kind not in with_labels for setting in self.settings):
+            raise MetannError(
+                f"mixture.settings {one_of(names)}: none has more than one expert and a gate that needs no label, so there is nothing to "
+                "compare; add one, such as expectation"
+            )
         for setting in self.settings:
             for source in setting.needs_phases_of():
                 self._check_source(setting, source, names)
