@@ -341,7 +341,7 @@ STALE: list[tuple[str, str, Path, Spoil, str]] = [
     ("weights of another shape", "export-probabilities", WEIGHTS, header(settings={"width": 5, "depth": 2}), "was changed"),
     ("truncated weights", "export-probabilities", WEIGHTS, cut, "truncated"),
     ("truncated images", "train-network", RUN / "data/images.npy", cut, "not a whole image array"),
-    ("description of another dataset", "train-network", RUN / "data/dataset.json", other_dataset, "dataset.json of 0 "),
+    ("description of another dataset", "train-network", RUN / "data/dataset.json", other_dataset, "was changed after metann wrote it"),
 ]
 
 

@@ -31,8 +31,8 @@ DIGITS = {
 
 def planned(folder: Path, config: dict, *arguments: object) -> dict[str, int]:
     """Rule -> number of jobs of a dry run."""
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    text = snakemake("--dry-run", *arguments, "--configfile", folder / "config.yaml", cwd=folder).stdout
+    (folder / "planned.yaml").write_text(yaml.safe_dump(config))  # beside that of a finished run, which other tests read
+    text = snakemake("--dry-run", *arguments, "--configfile", folder / "planned.yaml", cwd=folder).stdout
     if "Nothing to be done" in text:
         return {}
     table = text[text.index("Job stats:") :].split("\n\n")[0]

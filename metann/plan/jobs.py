@@ -4,6 +4,7 @@ Whether a job runs or failed, its log and its outputs say; what was killed witho
 since 1970.
 """
 
+import contextlib
 import os
 import re
 import time
@@ -44,9 +45,10 @@ def write_jobs(dag: Any, run: Path, logs: Sequence[str], local: bool) -> None:
         for job in dag.jobs
         if job.output
     ]
-    run.mkdir(parents=True, exist_ok=True)
     head = {"host": os.uname().nodename, "process": os.getpid(), "local": local}
-    write_json(run / layout.JOBS, {"started": time.time(), **head, "logs": list(map(str, logs)), "jobs": jobs})
+    with contextlib.suppress(OSError, MetannError):  # a folder that cannot be written is told by Snakemake, whose job it keeps from running
+        run.mkdir(parents=True, exist_ok=True)
+        write_json(run / layout.JOBS, {"started": time.time(), **head, "logs": list(map(str, logs)), "jobs": jobs})
 
 
 def _epochs(params: Iterable[str]) -> int:
