@@ -33,7 +33,7 @@ from metann.config.mnn import ExpertSection
 from metann.config.run import Config
 from metann.config.section import flags, read_section
 from metann.data.prepared import read_prepared
-from metann.files import read_sealed_json
+from metann.headers import read_sealed_json
 from metann.mnn.model import MetaNeuralNetwork
 from metann.thresholds import format_threshold
 
@@ -56,7 +56,7 @@ def training(run: Path, config: Config, repeats: int) -> tuple[list[str], list[s
     """Head and row of the table of trainings."""
     threshold = min(config.mnn.dataset_thresholds)
     sets = sorted((run / f"mnn/seed_0/dataset_threshold_{format_threshold(threshold)}").glob("class_*/expert_set.json"))
-    sizes = {int(path.parent.name.removeprefix("class_")): read_sealed_json(path)["images"] for path in sets}
+    sizes = {int(path.parent.name.removeprefix("class_")): read_sealed_json(path)["size"] for path in sets}
     whole = ExpertSection(device="cpu")
     with tempfile.TemporaryDirectory() as name:
         folder, count = Path(name), iter(range(10**6))

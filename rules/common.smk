@@ -6,7 +6,13 @@ from pathlib import Path
 from metann import layout
 from metann.config.run import Config as RunConfig
 from metann.config.section import flags, read_section
-from metann.data.classes import check_files, class_count, fingerprint, recorded
+from metann.data.classes import (
+    check_duplicates,
+    check_files,
+    class_count,
+    fingerprint,
+    recorded,
+)
 from metann.digests import FileDigests
 from metann.errors import MetannError
 from metann.plan.jobs import write_jobs
@@ -77,6 +83,7 @@ try:
     if workflow.is_main_process and planned is None:
         if reads_images:
             photos = fingerprint(run.data, digests, prepared.get("files", ""))
+            check_duplicates(run.data, prepared, photos)
         outside = outside_of(run, digests)
         # Here, for it takes 0.1 s (pyarrow) that no job has to pay.
         from metann.workflow.records import check_records, record_of

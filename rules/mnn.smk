@@ -107,6 +107,8 @@ for group in class_groups:
             f"{EXPERTS}/train_expert_{group[0]}.log",
         benchmark:
             f"{EXPERTS}/train_expert_{group[0]}.tsv"
+        # The longest controls are counted from the training of the lowest threshold's experts.
+        priority: lambda wildcards: 2 if wildcards.dataset_threshold == most_training else 1
         threads: run.mnn.expert.threads
         resources:
             mem_mb=grows(6000 if run.mnn.expert.tail else 3000),
@@ -150,6 +152,7 @@ rule count_training:
         training=f"{EXPERTS}/training.json",
     log:
         f"{EXPERTS}/count_training.log",
+    priority: 2
     localrule: True
     resources:
         mem_mb=grows(1000),
@@ -182,6 +185,7 @@ rule train_generic:
         f"{RESULTS}/{layout.GENERIC}/train_generic.log",
     benchmark:
         f"{RESULTS}/{layout.GENERIC}/train_generic.tsv"
+    priority: 1
     threads: run.mnn.expert.threads
     resources:
         mem_mb=grows(6000 if run.mnn.expert.tail else 3000),
@@ -211,6 +215,7 @@ use rule train_network as train_longer with:
         epochs=counted,
     wildcard_constraints:
         network=one_of([longer] if longer else []),
+    priority: 2
     params:
         fold=lambda wildcards, input: [f"--epochs-of={input.epochs}"],
     message:

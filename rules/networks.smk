@@ -1,5 +1,7 @@
 folds = run.mnn.folds if run.mnn else 0
 longer = run.mnn.longer if run.mnn else None  # trained by `train_longer`
+# Where there is a choice, what experts wait for begins first, then what takes longest; tables and figures can wait.
+waited_for = {run.mnn.switch, run.mnn.second} if run.mnn else set()
 
 
 rule train_network:
@@ -14,6 +16,7 @@ rule train_network:
         f"{NETWORK}/train_network.tsv"
     wildcard_constraints:
         network=one_of(name for name in trained if name != longer),
+    priority: lambda wildcards: 2 if wildcards.network in waited_for else 1
     threads: run.training.threads
     resources:
         mem_mb=grows(3000),
@@ -60,6 +63,7 @@ rule export_probabilities:
         f"{NETWORK}/export_probabilities.tsv"
     wildcard_constraints:
         network=one_of(trained),
+    priority: lambda wildcards: 2 if wildcards.network in waited_for else 0
     threads: run.training.threads
     resources:
         mem_mb=grows(3000),

@@ -312,6 +312,7 @@ def test_headers_that_say_nothing_stop_nobody(copied: Path, tmp_path: Path, cont
 def test_a_finished_run_and_its_photos(tmp_path: Path) -> None:
     """Nothing for a touched file, everything for an older one copied over; no photos are needed once archived; a refusal deletes none."""
     fill(tmp_path / "photos", ("ant", "bee", "fly"), n=12)
+    shutil.copy(tmp_path / "photos/ant/3.png", tmp_path / "photos/bee/twin.png")
     small = {"epochs": 1, "batch_size": 16, "crop_padding": 0, "device": "cpu"}
     config = {
         "run": "bugs",
@@ -335,6 +336,14 @@ def test_a_finished_run_and_its_photos(tmp_path: Path) -> None:
     assert "photos/wasp holds no images" in dry(check=False)
     assert made == sorted(path for path in (tmp_path / "results").rglob("*") if path.is_file())
     (tmp_path / "photos/wasp").rmdir()
+    # What is known of the images from before is refused before any job removes its results.
+    (tmp_path / "strict.yaml").write_text(yaml.safe_dump(config | {"data": config["data"] | {"duplicates": "refuse"}}))
+    refused = snakemake("--cores", 1, "--configfile", "strict.yaml", cwd=tmp_path, check=False)
+    assert refused.returncode != 0
+    assert (
+        "2 images stand under two classes or more (1 different images, such as ant/3.png and bee/twin.png); remove them" in refused.stderr
+    )
+    assert made == sorted(path for path in (tmp_path / "results").rglob("*") if path.is_file())
     (tmp_path / "photos").rename(tmp_path / "archive")
     assert "Nothing to be done" in dry()
     (tmp_path / "archive").rename(tmp_path / "photos")

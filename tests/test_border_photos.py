@@ -19,6 +19,7 @@ from digits_networks import prepared
 from PIL import Image
 
 from metann.config.data import DataSection
+from metann.data.classes import check_duplicates, recorded
 from metann.data.duplicates import find_duplicates
 from metann.data.prepared import read_info, read_prepared, write_prepared
 from metann.data.raw import load_dataset
@@ -131,6 +132,16 @@ def test_case_equal_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     with pytest.raises(MetannError, match=r"of 20 test images are equal .*data\.duplicates to drop or keep"):
         prepare_data(data=data.model_copy(update={"duplicates": "refuse"}), output=tmp_path / "refuse")
     assert not (tmp_path / "refuse").exists()
+    strict = data.model_copy(update={"duplicates": "refuse"})
+    for known in ("keep", "drop"):
+        found = recorded(tmp_path / known)
+        with pytest.raises(MetannError, match=r"of 20 test images are equal .*data\.duplicates to drop or keep"):
+            check_duplicates(strict, found, found["files"])
+        check_duplicates(strict, found, "other photos")
+        check_duplicates(strict.model_copy(update={"val_fraction": 0.5}), found, found["files"])
+        check_duplicates(data, found, found["files"])
+    for hostile in ({"equal_images": 5}, {"equal_images": ["a"], "settings": "b"}, {}):
+        check_duplicates(strict, hostile, "")
 
 
 # --- others of their kinds ------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The house: a file imports only lower floors, its own folder, or what its floor names; and every family has the same rooms."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -246,6 +247,24 @@ def test_heavy_libraries_wait(statement: str, unwanted: set[str]) -> None:
     code = f"{statement}; import sys; print(*sys.modules)"
     loaded = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
     assert not unwanted & loaded
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.name)
+def test_benchmarks_import_what_is_there(path: Path) -> None:
+    """No test runs them: a name that moved would be missed only when somebody measures."""
+    tree = ast.parse(path.read_text())
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "metann"]
+    missing = [f"{node.module}.{alias.name}" for node in nodes for alias in node.names if not defines(node.module, alias.name)]
+    assert not missing
+
+
+def defines(module: str, name: str) -> bool:
+    """Whether `from module import name` finds a submodule, or something that the module's text defines or imports."""
+    place = PACKAGE.joinpath(*module.split(".")[1:])
+    if (place / f"{name}.py").is_file() or (place / name / "__init__.py").is_file():
+        return True
+    source = place.with_suffix(".py") if place.with_suffix(".py").is_file() else place / "__init__.py"
+    return source.is_file() and name in re.findall(r"\w+", source.read_text())
 
 
 def test_evaluation_code_does_not_touch_training() -> None:

@@ -143,3 +143,26 @@ def test_calibration_fits_on_unsure_validation_images_only(for_all: bool, temper
     changed[n // 2 :] = changed[n // 2 :][::-1]
     assert calibrated(table, changed, 0.1, "product_calibrated", temperature).weights == found.weights, "test images were looked at"
     assert calibrated(table, experts, 0.1, "product", "none").weights == (1.0, 1.0)
+
+
+def test_scores_that_round_to_one_probability_keep_their_class() -> None:
+    """Within a few ulp of 1 two scores differ and their probabilities do not; the class is the prefix table's, image by image too."""
+    rng = np.random.default_rng(0)
+    switch_NK, answer_NK = (1 - rng.integers(0, 4, (4_000, 3)) * 2.0**-53 for _ in range(2))
+    expert_NEK = np.broadcast_to(answer_NK[:, None], (4_000, 3, 3))
+    for rule in ("product", "replace"):
+        wanted_N = vector_predictions(switch_NK, expert_NEK, rule=rule)[:, 1]
+        assert (combine_vectors(switch_NK, np.arange(4_000), answer_NK, rule=rule).argmax(axis=1) == wanted_N).all()
+        for switch_K, answer_K in zip(switch_NK.tolist(), answer_NK.tolist(), strict=True):
+            # By math.log, which may differ from numpy's in the last bit.
+            score_K = [(rule == "product") * math.log(s) + math.log(e) for s, e in zip(switch_K, answer_K, strict=True)]
+            one_K = combine_one_vector(switch_K, [answer_K], rule=rule, weights=(1.0, 1.0))
+            assert one_K.index(max(one_K)) == score_K.index(max(score_K))
+
+
+def test_one_image_of_saturated_experts_is_what_the_batch_says() -> None:
+    expert_NK = 1 - np.random.default_rng(1).integers(0, 4, (4_000, 3)) * 2.0**-53
+    batch_NK = combine(expert_NK, expert_NK, np.ones((4_000, 3), bool), rule="replace")
+    for row_K, wanted_K in zip(expert_NK.tolist(), batch_NK, strict=True):
+        one_K = combine_one(row_K, dict(enumerate(row_K)), rule="replace", added_K=[0.0] * 3)
+        assert np.argmax(one_K) == wanted_K.argmax()

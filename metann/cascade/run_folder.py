@@ -15,26 +15,13 @@ from metann.config.cascade import CascadeRule, ChainSection
 from metann.config.section import read_section
 from metann.errors import MetannError, unknown
 from metann.weights.files import fill, load_state, read_header, save_tensors
+from metann.weights.headers import NETWORK
 from metann.weights.single import WEIGHTS, SingleNetwork
 from metann.weights.unfilled import at_most, build_unfilled
 
 KIND = "cascade"
 CHOSEN = f"{layout.CASCADE}/cascade.json"
-_KEPT = (
-    "architecture",
-    "settings",
-    "num_classes",
-    "channels",
-    "image_size",
-    "class_names",
-    "mean",
-    "std",
-    "bits",
-    "dataset",
-    "digest",
-    "seed",
-    "sources",
-)
+_KEPT = (*NETWORK, "seed")
 
 
 def in_order(weights: Sequence[Path], rule: CascadeRule) -> list[Path]:

@@ -4,7 +4,7 @@ The workflow needs one expert for each class, and a missing folder is better sai
 """
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,38 @@ def class_count(settings: "DataSection", known_names: Sequence[str] | None = Non
     if known is None and known_names and not folder_of(settings).exists():
         return len(known_names)
     return known if known is not None else len(importlib.import_module(f"metann.datasets.{settings.name}").class_names(settings))
+
+
+def counting(settings: "DataSection") -> dict[str, Any]:
+    """The settings that change what is prepared: not where the files lie, nor whether they may be fetched."""
+    return settings.model_dump(mode="json", exclude={"root", "download"})
+
+
+def check_duplicates(settings: "DataSection", recorded: Mapping[str, Any], files: str) -> None:
+    """Refuse equal images that an earlier preparation of the same files found: the job that would find them again removes its results.
+
+    Args:
+        settings: which data set.
+        recorded: of `recorded`.
+        files: the fingerprint of the raw files as they are.
+
+    Raises:
+        MetannError: `duplicates: refuse`, and there are some.
+    """
+    found, before = recorded.get("equal_images"), recorded.get("settings")
+    if settings.duplicates != "refuse" or not isinstance(found, list) or not found or not isinstance(before, dict):
+        return
+    if before | {"duplicates": "refuse"} == counting(settings) and recorded.get("files", "") == files:
+        raise refused([str(sentence) for sentence in found])
+
+
+def refused(found: Sequence[str]) -> MetannError:
+    """Why equal images end a run.
+
+    Args:
+        found: sentences of `duplicates.find_duplicates`.
+    """
+    return MetannError(f"{'; '.join(found)}; remove them, or set data.duplicates to drop or keep")
 
 
 def fingerprint(settings: "DataSection", digests: FileDigests, recorded: str = "") -> str:

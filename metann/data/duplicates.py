@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metann.errors import MetannError
+from metann.data.classes import refused
 
 _RANK = {"test": 0, "val": 1, "train": 2}  # an image that stands in two splits is left in the first of these
 
@@ -79,7 +79,7 @@ def settle(duplicates: Duplicates, how: str) -> tuple[np.ndarray, list[str]]:
     if not duplicates.notices:
         return everything, []
     if how == "refuse":
-        raise MetannError(f"{'; '.join(duplicates.notices)}; remove them, or set data.duplicates to drop or keep")
+        raise refused(duplicates.notices)
     if how == "keep":
         return everything, [f"{notice}; data.duplicates: drop leaves them out" for notice in duplicates.notices]
     keep_N = ~(duplicates.across_N | duplicates.torn_N)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from metann.data.classes import fingerprint
+from metann.data.classes import counting, fingerprint
 from metann.data.duplicates import find_duplicates, settle
 from metann.data.raw import RawDataset
 from metann.data.split import assign_splits
@@ -47,6 +47,7 @@ class DataInfo:
         bits: how many bits the files of 16 use; None without such files.
         files: fingerprint of the raw files; '' for data sets that are known by their name.
         settings: of the configuration, as far as they change the data.
+        equal_images: what was found of them across splits and classes, in sentences, whatever was done about it.
     """
 
     name: str
@@ -62,6 +63,7 @@ class DataInfo:
     bits: int | None = None
     files: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
+    equal_images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,11 +99,6 @@ def channel_statistics(images_NCHW: np.ndarray) -> tuple[tuple[float, ...], tupl
     return tuple(mean), tuple(std)
 
 
-def counting(settings: "DataSection") -> dict[str, Any]:
-    """The settings that change what is prepared: not where the files lie, nor whether they may be fetched."""
-    return settings.model_dump(mode="json", exclude={"root", "download"})
-
-
 def _split_codes(split_N: np.ndarray) -> np.ndarray:
     return np.searchsorted(sorted(SPLITS), split_N).astype(np.uint8)
 
@@ -117,7 +114,8 @@ def write_prepared(folder: Path, raw: RawDataset, settings: "DataSection") -> Pr
     """
     split = assign_splits(raw.official_split, raw.labels_N, settings)
     labels_N, images_NCHW = np.asarray(raw.labels_N, np.int16), raw.images_NCHW
-    keep_N, notices = settle(find_duplicates(images_NCHW, labels_N, split, raw.files), settings.duplicates)
+    duplicates = find_duplicates(images_NCHW, labels_N, split, raw.files)
+    keep_N, notices = settle(duplicates, settings.duplicates)
     if not keep_N.all():
         labels_N, split, images_NCHW = labels_N[keep_N], split[keep_N], images_NCHW[keep_N]
         emptied = [name for name in SPLITS if not (split == name).any()]
@@ -146,6 +144,7 @@ def write_prepared(folder: Path, raw: RawDataset, settings: "DataSection") -> Pr
         bits=raw.bits,
         files=fingerprint(settings, FileDigests()),
         settings=counting(settings),
+        equal_images=duplicates.notices,
     )
     folder = Path(folder)
     try:
@@ -178,6 +177,7 @@ class _Header(BaseModel):
     bits: int | None = None
     files: str = ""
     settings: dict[str, Any] = {}
+    equal_images: list[str] = []
 
     @model_validator(mode="after")
     def _of_one_shape(self) -> "_Header":

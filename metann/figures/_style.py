@@ -6,7 +6,6 @@ Figures are made without pyplot, so that drawing one leaves nothing behind; `dra
 import functools
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -15,13 +14,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import Normal, Stroke
-from matplotlib.transforms import Bbox
 
 from metann.figures._letters import drawable, families
-from metann.files import atomic
 
 # Okabe and Ito 2008: distinct for all common kinds of colour blindness.
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
@@ -53,8 +49,6 @@ STYLE: dict[str, Any] = {
     "svg.fonttype": "path",
 }
 
-_GRID = 2**20  # boxes of a figure lie on multiples of 1 / this of its width and height
-
 Draw = Callable[[dict[str, pd.DataFrame]], Figure]
 
 
@@ -63,7 +57,7 @@ def style() -> dict[str, Any]:
     return STYLE | {"font.family": families()}
 
 
-def _settings() -> dict[str, Any]:
+def settings_of_style() -> dict[str, Any]:
     """Matplotlib's defaults under the style; the choice of a backend stays the caller's (figures are made without one)."""
     return {key: value for key, value in mpl.rcParamsDefault.items() if not key.startswith("backend")} | style()
 
@@ -81,7 +75,7 @@ def styled(draw: Draw) -> Draw:
 
     @functools.wraps(draw)
     def inner(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any] | None = None) -> Figure:
-        with mpl.rc_context(_settings() | dict(settings or {})):
+        with mpl.rc_context(settings_of_style() | dict(settings or {})):
             return draw({name: _drawable(table) for name, table in tables.items()})
 
     return inner
@@ -183,28 +177,3 @@ def spread_text(seeds: int, confidence: float) -> str:
 def confidence_of(frame: pd.DataFrame) -> float:
     """The confidence that the tables were made with."""
     return float(frame.attrs.get("confidence", 0.95))
-
-
-def _settle(figure: Figure) -> None:
-    """Lay the figure out, once, and put every box on a fine grid.
-
-    Matplotlib's solver of constraints (kiwisolver) takes the terms of a sum in the order of their addresses, so two equal figures differ
-    in the last bits, and with them the names of clip paths in an SVG. The grid is far finer than a pixel and far coarser than that.
-    """
-    engine = figure.get_layout_engine()
-    if not isinstance(engine, ConstrainedLayoutEngine):
-        return
-    engine.execute(figure)
-    figure.set_layout_engine("none")
-    for part in figure.subfigs:
-        part.bbox_relative.set_points(np.round(part.bbox_relative.get_points() * _GRID) / _GRID)
-    for axes in figure.axes:
-        axes.set_position(Bbox(np.round(axes.get_position(original=True).get_points() * _GRID) / _GRID))
-
-
-def save(figure: Figure, path: Path, suffix: str) -> None:
-    """Write a figure as 'png' or 'svg', whole or not at all; no date and no random names, so the same figure gives the same bytes."""
-    metadata = {"Software": None} if suffix == "png" else {"Date": None, "Creator": None}
-    with mpl.rc_context(_settings()), atomic(path) as temporary:
-        _settle(figure)
-        figure.savefig(temporary, format=suffix, metadata=metadata)

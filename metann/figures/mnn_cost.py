@@ -6,15 +6,31 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from metann.figures._style import BLACK, GREY, HALO, ORANGE, PURPLE, VERMILION, confidence_of, facts, new_figure, styled, threshold_colours
+from metann.figures._labels import name_points
+from metann.figures._style import (
+    BLACK,
+    BLUE,
+    GREY,
+    HALO,
+    ORANGE,
+    PURPLE,
+    VERMILION,
+    confidence_of,
+    facts,
+    new_figure,
+    styled,
+    threshold_colours,
+)
 from metann.thresholds import format_threshold
 
 CAPTION = """
 Test accuracy against multiply-accumulates per image. Solid lines: the meta network over all test thresholds, one for each dataset
 threshold; crosses: the other switch functions. The black dot is the setting that **validation** chose. To be worth its cost it has to lie
-above the switch alone, above the random prefix (the same number of experts, dealt to the images at random) and above the plain networks
-at the same cost. The dotted line is the oracle, which knows the true class: the best that any choice of experts could buy.
+above the switch alone, above the random prefix (the same number of experts, dealt to the images at random), above one other network that
+is asked when the switch is unsure (blue), and above the plain networks at the same cost. The dotted line is the oracle, which knows the
+true class: the best that any choice of experts could buy.
 """
+OPINIONS = ("second", "generic")  # kinds of controls: one other network
 TABLES = ("mnn_results", "mnn_choice", "mnn_controls", "mnn_curves")
 
 
@@ -84,9 +100,12 @@ def _points(axes: Axes, controls: pd.DataFrame, chosen: pd.DataFrame, cost: str,
     baseline = controls[controls["kind"] == "baseline"]
     style = {"capsize": 3, "elinewidth": 1.2, "linestyle": "none", "zorder": 7}
     axes.errorbar(*_dot(baseline, cost, seeds), marker="s", color=GREY, markersize=6, label="switch alone", **style)
-    networks = controls[controls["kind"] == "network"].dropna(subset=[cost])
-    for (name, rows), marker in zip(networks.groupby("control"), "D^vP*Xp<>hH" * 9, strict=False):
-        axes.errorbar(*_dot(rows, cost, seeds), marker=marker, color=VERMILION, markersize=6, label=f"plain network '{name}'", **style)
+    shown = controls[controls["kind"].isin(("network", *OPINIONS))].dropna(subset=[cost])
+    for ((_, name), rows), marker in zip(shown.groupby(["kind", "control"]), "D^vP*Xp<>hH" * 9, strict=False):
+        colour, words = (
+            (VERMILION, f"plain network '{name}'") if rows["kind"].iloc[0] == "network" else (BLUE, f"'{name}', asked when unsure")
+        )
+        axes.errorbar(*_dot(rows, cost, seeds), marker=marker, color=colour, markersize=6, label=words, **style)
     mnn = chosen.assign(
         accuracy_low=chosen["baseline_accuracy"] + chosen["low"], accuracy_high=chosen["baseline_accuracy"] + chosen["high"]
     )
@@ -109,7 +128,7 @@ def _limits(axes: Axes, curves: pd.DataFrame, controls: pd.DataFrame, level: flo
         The lower end of the y axis.
     """
     mine = 100 * curves.loc[curves["curve"] == "threshold", "accuracy"]
-    real = 100 * controls.loc[controls["kind"].isin(["baseline", "network"]), ["accuracy_low", "accuracy_high"]]
+    real = 100 * controls.loc[controls["kind"].isin(["baseline", "network", *OPINIONS]), ["accuracy_low", "accuracy_high"]]
     best, oracle = max(mine.max(), real.max(axis=None)), 100 * curves.loc[curves["curve"] == "oracle", "accuracy"].max()
     span = max(best - level, level - real.min(axis=None), 0.5)
     high, low = (
@@ -135,13 +154,9 @@ def _limits(axes: Axes, curves: pd.DataFrame, controls: pd.DataFrame, level: flo
 
 
 def _name(axes: Axes, cells: pd.DataFrame, cost: str) -> None:
-    """The names of switch functions beside their crosses, the last one first where two share a place."""
-    for (name, parameter), row in cells.iterrows():
-        text = f"{name}({parameter})" if parameter else name
-        at = (row[cost], 100 * row["accuracy"])
-        axes.annotate(
-            text, at, (5, -3), textcoords="offset points", fontsize=6, color=GREY, annotation_clip=True, zorder=5, path_effects=HALO
-        )
+    """The names of switch functions beside their crosses."""
+    texts = (f"{name}({parameter})" if parameter else name for name, parameter in cells.index)
+    name_points(axes, zip(cells[cost], 100 * cells["accuracy"], texts, strict=True), fontsize=6)
 
 
 def _macs_axis(axes: Axes, low: float, high: float) -> None:

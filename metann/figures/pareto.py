@@ -6,7 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from metann.figures._families import COLOURS, MANY, bar, macs_axis, with_interval
-from metann.figures._style import BLACK, GREY, HALO, confidence_of, new_figure, no_figure, seeds_text, styled
+from metann.figures._labels import name_points
+from metann.figures._style import BLACK, GREY, confidence_of, new_figure, no_figure, seeds_text, styled
 
 CAPTION = """
 Test accuracy against multiply-accumulates per image, of every setting of every family and of the plain networks, a small dot for each
@@ -49,7 +50,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     _networks(axes, test, confidence)
     macs_axis(axes, test["macs"])
     _lines(axes, fronts, axes.get_xlim()[1])
-    _name(axes, test, high - low)
+    _name(axes, test)
     axes.set(ylim=(low, high), ylabel="test accuracy (%)")
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
@@ -99,21 +100,10 @@ def _networks(axes: Axes, test: pd.DataFrame, confidence: float) -> None:
             )
 
 
-def _name(axes: Axes, test: pd.DataFrame, height: float) -> None:
-    """Names beside the plain networks; those of nearly one place in one text."""
-    left, right = np.log(axes.get_xlim())
-    plain = test[test["role"].isin(("network", "control"))]
-    placed: list[tuple[float, float, list[str]]] = []
-    for (_, name), mine in plain.groupby(["family", "setting"], sort=False):
-        x, y = float(mine["macs"].mean()), 100 * float(mine["accuracy"].mean())
-        near = (found for found in placed if abs(np.log(x / found[0])) < 0.06 * (right - left) and abs(y - found[1]) < 0.025 * height)
-        if (found := next(near, None)) is not None:
-            found[2].append(str(name))
-        else:
-            placed.append((x, y, [str(name)]))
-    style = {"textcoords": "offset points", "fontsize": 6.5, "color": GREY, "path_effects": HALO, "zorder": 8, "annotation_clip": True}
-    for x, y, names in placed:
-        axes.annotate(", ".join(names), (x, y), (6, -8), **style)
+def _name(axes: Axes, test: pd.DataFrame) -> None:
+    """Names beside the plain networks."""
+    plain = test[test["role"].isin(("network", "control"))].groupby(["family", "setting"], sort=False)
+    name_points(axes, [(mine["macs"].mean(), 100 * mine["accuracy"].mean(), str(name)) for (_, name), mine in plain])
 
 
 def _lines(axes: Axes, fronts: pd.DataFrame, right: float) -> None:

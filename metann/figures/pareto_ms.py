@@ -6,7 +6,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from metann.figures._families import COLOURS, bar, logarithmic
-from metann.figures._style import BLACK, GREY, HALO, confidence_of, new_figure, seeds_text, styled
+from metann.figures._labels import name_points
+from metann.figures._style import BLACK, GREY, confidence_of, new_figure, seeds_text, styled
 
 CAPTION = """
 Test accuracy against milliseconds per image as measured, one image at a time and many at once: a saved multiply-accumulate is no saved
@@ -48,8 +49,8 @@ def _panel(axes: Axes, rows: pd.DataFrame) -> None:
     for role, marker, label in (("network", "s", "plain network"), ("control", "D", "plain, trained by a family")):
         for number, row in enumerate(rows[rows["role"] == role].itertuples()):
             _mark(axes, row, marker, GREY, label if not number else None)
-            style = {"textcoords": "offset points", "fontsize": 6.5, "color": GREY, "path_effects": HALO, "zorder": 8}
-            axes.annotate(row.setting, (row.ms, 100 * row.accuracy), (5, -8), **style)
+    plain = rows[rows["role"].isin(("network", "control"))]
+    name_points(axes, [(row.ms, 100 * row.accuracy, row.setting) for row in plain.itertuples()])
     low, high = rows["low"].min() / 1.25, rows["high"].max() * 1.5
     axes.set_xscale("log")
     axes.set(xlim=(low, high), xlabel="milliseconds per image, logarithmic")

@@ -95,11 +95,24 @@ def combine_answers(
     """
     score_NK = weights[0] * logarithms(switch_NK)
     score_NK[image_M, class_M] = _active_score(score_NK[image_M, class_M], expert_M, rule, added_K[class_M], weights[1])
+    return probabilities_of(score_NK)
+
+
+def probabilities_of(score_NK: np.ndarray) -> np.ndarray:
+    """Softmax of scores, row by row, whose largest entry is the class of the largest score.
+
+    Two scores less than 2e-16 apart may round to one probability; then the lower class would win where a prefix table has the better.
+
+    Args:
+        score_NK: (N, K) finite float64; overwritten.
+
+    Returns:
+        (N, K) float64, rows sum to 1.
+    """
     best_N = score_NK.argmax(axis=1)
     score_NK -= score_NK.max(axis=1, keepdims=True)
     p_NK = np.exp(score_NK, out=score_NK)
     p_NK /= p_NK.sum(axis=1, keepdims=True)
-    # Two scores less than 2e-16 apart may round to one probability, and the lower class would win where the prefix table has the better.
     lost_M = np.flatnonzero(p_NK.argmax(axis=1) != best_N)
     if len(lost_M):
         p_NK[lost_M, best_N[lost_M]] = np.nextafter(p_NK[lost_M].max(axis=1), 1)

@@ -12,8 +12,7 @@ import numpy as np
 from metann import registry
 from metann.errors import MetannError, unknown
 from metann.mnn import checks, switch_functions
-
-_BLOCK = 2_000_000  # numbers of a block: 16 MB in float64
+from metann.mnn.combination import in_blocks
 
 
 @dataclass(frozen=True)
@@ -155,10 +154,10 @@ def evaluate_thresholds(switch_NK: Any, correct_NJ: Any, thresholds_T: Any) -> P
     correct_NJ = checks.prefix_table(correct_NJ, switch_NK.shape)
     grid_T, inverse_T = np.unique(np.atleast_1d(checks.thresholds(thresholds_T)), return_inverse=True)
     fixed_T, broken_T, experts_T = np.zeros((3, len(grid_T) + 1))  # whole numbers, exact in float64
-    n, step = len(switch_NK), max(1, _BLOCK // switch_NK.shape[1])
-    for start in range(0, n, step):
-        correct, before = correct_NJ[start : start + step], correct_NJ[start : start + step, :1]
-        falling = -np.sort(-switch_NK[start : start + step], axis=1)
+    n = len(switch_NK)
+    for rows in in_blocks(*switch_NK.shape):
+        correct, before = correct_NJ[rows], correct_NJ[rows, :1]
+        falling = -np.sort(-switch_NK[rows], axis=1)
         reached = np.searchsorted(grid_T, falling.ravel(), side="right")  # so many thresholds of the grid lie at or below the value
         for total_T, state in ((fixed_T, correct & ~before), (broken_T, before & ~correct)):
             total_T += np.bincount(reached, np.diff(state.astype(np.int8), axis=1).ravel(), len(grid_T) + 1)

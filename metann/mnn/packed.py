@@ -12,24 +12,11 @@ from metann.mnn.run_folder import Parts
 from metann.mnn.setting import Rule
 from metann.networks._split import trunk_of
 from metann.weights.files import load_state, read_header
+from metann.weights.headers import NETWORK
 from metann.weights.unfilled import at_most, build_unfilled
 
 KIND = "meta neural network"
-_KEPT = (
-    "architecture",
-    "settings",
-    "num_classes",
-    "channels",
-    "image_size",
-    "class_names",
-    "mean",
-    "std",
-    "bits",
-    "dataset",
-    "digest",
-    "sources",
-    "origin",
-)
+_KEPT = (*NETWORK, "origin")
 
 
 def packed_header(header: Mapping[str, Any], rule: Rule, parts: Parts) -> dict[str, Any]:

@@ -15,14 +15,12 @@ MEASURES = ("accuracy", "balanced_accuracy", "auc")
 
 def area_under_curve(score_N: Any, positive_N: Any) -> float:
     """Probability that a positive image has a higher score than a negative one, ties counted half (Mann and Whitney); NaN of one side."""
-    from scipy.stats import rankdata
-
     score_N, positive_N = np.asarray(score_N, np.float64), np.asarray(positive_N, bool)
-    positives = int(positive_N.sum())
-    negatives = len(positive_N) - positives
-    if not positives or not negatives:
+    positive, negative = score_N[positive_N], np.sort(score_N[~positive_N])
+    if not len(positive) or not len(negative):
         return float("nan")
-    return float((rankdata(score_N)[positive_N].sum() - positives * (positives + 1) / 2) / positives / negatives)
+    below, up_to = (np.searchsorted(negative, positive, side) for side in ("left", "right"))  # scipy.stats takes 0.4 s to import
+    return float((below + up_to).sum() / 2 / len(positive) / len(negative))
 
 
 def measured(score_N: np.ndarray, positive_N: np.ndarray) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """One image in plain floats: `combine` without arrays, whose calls would take longer than a small network. K classes."""
 
 from collections.abc import Mapping, Sequence
-from math import exp, log
+from math import exp, log, nextafter
 
 from metann.mnn.combination import EQUAL, ZERO_LOG, Weights
 
@@ -51,7 +51,12 @@ def combine_one_vector(switch_K: Sequence[float], answers: Sequence[Sequence[flo
 
 
 def _normalised(score_K: Sequence[float]) -> list[float]:
+    """`combination.probabilities_of` for one image."""
     top = max(score_K)
     p_K = [exp(score - top) for score in score_K]
     total = sum(p_K)
-    return [p / total for p in p_K]
+    p_K = [p / total for p in p_K]
+    best = score_K.index(top)
+    if p_K.index(max(p_K)) != best:
+        p_K[best] = nextafter(max(p_K), 1)
+    return p_K

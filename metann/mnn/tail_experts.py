@@ -38,8 +38,8 @@ class TailLesson:
 
     @cached_property
     def asked(self) -> Seen:
-        """Of validation, then of test."""
-        return plain(self.lesson, self.lesson.asked)
+        """Of validation, then of test; only of validation is there a loss."""
+        return plain(self.lesson, self.lesson.asked, judged=len(self.lesson.data.samples.rows("val")))
 
     def features(self, seen: Seen, class_index: int | None) -> Features:
         """For the training of one expert, with the offset of its objective."""

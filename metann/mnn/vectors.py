@@ -14,7 +14,7 @@ import numpy as np
 
 from metann.errors import MetannError, unknown
 from metann.mnn import checks
-from metann.mnn.combination import EQUAL, RULES, Weights, logarithms, prefix_order
+from metann.mnn.combination import EQUAL, RULES, Weights, logarithms, prefix_order, probabilities_of
 
 
 def combine_vectors(
@@ -30,16 +30,14 @@ def combine_vectors(
         weights: a and b.
 
     Returns:
-        (N, K) float64, rows sum to 1.
+        (N, K) float64, rows sum to 1; the largest is the class of the largest score, as in `vector_predictions`.
     """
     score_NK = logarithms(np.asarray(switch_NK, np.float64))
     asked_N = np.zeros(len(score_NK), bool)
     asked_N[image_M] = True
     score_NK[asked_N] *= _of_switch(rule, weights)
     np.add.at(score_NK, image_M, weights[1] * logarithms(np.asarray(expert_MK, np.float64)))
-    score_NK -= score_NK.max(axis=1, keepdims=True)
-    p_NK = np.exp(score_NK)
-    return p_NK / p_NK.sum(axis=1, keepdims=True)
+    return probabilities_of(score_NK)
 
 
 def vector_predictions(switch_NK: Any, expert_NEK: Any, *, rule: str = "product", weights: Weights = EQUAL) -> np.ndarray:

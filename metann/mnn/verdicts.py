@@ -1,6 +1,6 @@
 """What the page says first: whether experts beat a second opinion (specialisation), then whether they beat plain training (paying)."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,14 +31,13 @@ def specialisation(controls: pd.DataFrame, confidence: float) -> str:
         role = f"{_ROLES[rows['kind'].iloc[0]]}, {when}, as validation chose"
         found.append(counted(rows, confidence))
         sentences.append(_sentence(str(name), role, rows, found[-1]))
-    if not found:
-        return ""
-    head = {
-        "yes": "**Specialisation: yes.** The experts beat what one other network for all classes gives in their place.",
-        "no": "**Specialisation: no.** One other network for all classes does better than the experts.",
-        "not shown": "**Specialisation: not shown.** What the experts give, one other network for all classes may give too.",
-    }
-    return " ".join([head[_together(found)], *sentences])
+    return _answer(
+        found,
+        sentences,
+        yes="**Specialisation: yes.** The experts beat what one other network for all classes gives in their place.",
+        no="**Specialisation: no.** One other network for all classes does better than the experts.",
+        not_shown="**Specialisation: not shown.** What the experts give, one other network for all classes may give too.",
+    )
 
 
 def paying(controls: pd.DataFrame, confidence: float, longer: str | None) -> str:
@@ -51,19 +50,20 @@ def paying(controls: pd.DataFrame, confidence: float, longer: str | None) -> str
     for name, rows in controls[controls["kind"] == "network"].groupby("control", sort=False):
         found.append(counted(rows, confidence))
         sentences.append(_sentence(str(name), _ROLES["longer" if name == longer else "network"], rows, found[-1]))
-    if not found:
-        return ""
-    head = {
-        "yes": "**Paying: yes.** Switch and experts beat every plain network that they are compared with.",
-        "no": "**Paying: no.** A plain network does better.",
-        "not shown": "**Paying: not shown.** They do not beat every plain network that they are compared with.",
-    }
-    return " ".join([head[_together(found)], *sentences])
+    return _answer(
+        found,
+        sentences,
+        yes="**Paying: yes.** Switch and experts beat every plain network that they are compared with.",
+        no="**Paying: no.** A plain network does better.",
+        not_shown="**Paying: not shown.** They do not beat every plain network that they are compared with.",
+    )
 
 
-def _together(found: Iterable[Verdict]) -> str:
+def _answer(found: Sequence[Verdict], sentences: Sequence[str], *, yes: str, no: str, not_shown: str) -> str:
+    """One word over all comparisons, then each; nothing where nothing was compared."""
     words = {verdict.word for verdict in found}
-    return "no" if "loss" in words else "yes" if words == {"gain"} else "not shown"
+    head = no if "loss" in words else yes if words == {"gain"} else not_shown
+    return " ".join([head, *sentences]) if found else ""
 
 
 def _sentence(name: str, role: str, rows: pd.DataFrame, found: Verdict) -> str:

@@ -29,7 +29,7 @@ def draw_figure(name: str, *, run: Path, png: Path | None = None, svg: Path | No
     import matplotlib as mpl
 
     mpl.use("Agg")
-    from metann.figures._style import save
+    from metann.figures._file import save
     from metann.report.redraw import draw
 
     figure = draw(run, name)

@@ -110,7 +110,7 @@ def plan(
         import matplotlib as mpl
 
         mpl.use("Agg")
-        from metann.figures._style import save
+        from metann.figures._file import save
         from metann.plan.figure import draw, frame_of
 
         title = f"{planned.run}: {len(jobs):,} jobs"

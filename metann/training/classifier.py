@@ -25,7 +25,7 @@ from metann.training.average import Average
 from metann.training.history import Row
 from metann.training.images import LabelledImages, batches
 from metann.training.loop import run_epochs, train_mode, training_only
-from metann.training.objectives import Objective
+from metann.training.objectives import Objective, judged
 from metann.training.optimizers import Sgd, rate_factor
 
 COLUMNS = ("epoch", "learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds", "best")
@@ -151,13 +151,9 @@ class ClassifierTrainer:
     def validate(self) -> dict[str, float]:
         """Loss without smoothing and accuracy of the validation images; nan where there are none."""
         if not len(self.val_set):
-            return {"val_loss": math.nan, "val_accuracy": math.nan}
-        objective, labels_N = self.objective.unsmoothed(), self.val_set.labels_N.cpu()
+            return judged(self.objective, torch.empty(0), torch.empty(0))
         logits_NK = infer(self._kept(), self.val_set.images_NCHW, self.normalisation, exact=False)
-        return {
-            "val_loss": objective.losses(logits_NK, labels_N).mean().item(),
-            "val_accuracy": objective.right(logits_NK, labels_N).float().mean().item(),
-        }
+        return judged(self.objective, logits_NK, self.val_set.labels_N.cpu())
 
     def _kept(self) -> nn.Module:
         return self.average.module if self.average else self.module

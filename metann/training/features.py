@@ -23,7 +23,7 @@ from metann.training.classifier import better
 from metann.training.history import Row
 from metann.training.images import batches
 from metann.training.loop import run_epochs, train_mode, training_only
-from metann.training.objectives import Objective
+from metann.training.objectives import Objective, judged
 from metann.training.optimizers import Sgd, rate_factor
 
 
@@ -152,14 +152,10 @@ class FeatureTrainer:
     def validate(self) -> dict[str, float]:
         """Loss without smoothing and accuracy of the validation images; nan where there are none."""
         if not len(self.val.labels_P):
-            return {"val_loss": math.nan, "val_accuracy": math.nan}
-        objective, labels_N = self.objective.unsmoothed(), self.val.labels_P.cpu()
+            return judged(self.objective, torch.empty(0), torch.empty(0))
         logits_NK = on_features(self.module, self.val.features, exact=False)
         logits_NK = logits_NK if self.val.offsets_PK is None else logits_NK + self.val.offsets_PK.cpu()
-        return {
-            "val_loss": objective.losses(logits_NK, labels_N).mean().item(),
-            "val_accuracy": objective.right(logits_NK, labels_N).float().mean().item(),
-        }
+        return judged(self.objective, logits_NK, self.val.labels_P.cpu())
 
     def best_weights(self) -> dict[str, Tensor]:
         """The tail's."""

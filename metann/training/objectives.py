@@ -1,5 +1,6 @@
 """What a network is trained for. N images, K classes; logits_NK are a network's raw outputs."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -18,6 +19,16 @@ class Objective(Protocol):
     def right(self, logits_NK: Tensor, labels_N: Tensor) -> Tensor: ...
 
     def unsmoothed(self) -> "Objective": ...
+
+
+def judged(objective: Objective, logits_NK: Tensor, labels_N: Tensor) -> dict[str, float]:
+    """What an epoch says of validation images: mean loss without smoothing, and accuracy; nan where there are none."""
+    if not len(labels_N):
+        return {"val_loss": math.nan, "val_accuracy": math.nan}
+    return {
+        "val_loss": objective.unsmoothed().losses(logits_NK, labels_N).mean().item(),
+        "val_accuracy": objective.right(logits_NK, labels_N).float().mean().item(),
+    }
 
 
 @dataclass(frozen=True)

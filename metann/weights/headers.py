@@ -8,6 +8,21 @@ Count = Annotated[int, Field(ge=0, le=2**62)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Settings = dict[str, int | float | bool | str]
+NETWORK = (
+    "architecture",
+    "settings",
+    "num_classes",
+    "channels",
+    "image_size",
+    "class_names",
+    "mean",
+    "std",
+    "bits",
+    "dataset",
+    "digest",
+    "sources",
+)
+"""What a packed model keeps of the header of each network in it."""
 
 
 class Origin(BaseModel):
