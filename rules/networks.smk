@@ -63,7 +63,7 @@ rule export_probabilities:
         f"{NETWORK}/export_probabilities.tsv"
     wildcard_constraints:
         network=one_of(trained),
-    priority: lambda wildcards: 2 if wildcards.network in waited_for else 0
+    priority: lambda wildcards: 2 if wildcards.network in waited_for else 1
     threads: run.training.threads
     resources:
         mem_mb=grows(3000),

@@ -30,7 +30,7 @@ def test_config_yaml_spells_out_the_defaults() -> None:
     written = yaml.safe_load(text)
     read_section(Config, written)
     found = [re.sub(r": [^#]+#.*; default: ([^,;]+?)(,.*)?$|: [^#]+# default: (.+)$", _default, line) for line in text.splitlines()]
-    assert sum(line != before for line, before in zip(found, text.splitlines(), strict=True)) == 12
+    assert sum(line != before for line, before in zip(found, text.splitlines(), strict=True)) == 13
     stated = yaml.safe_load("\n".join(found))
     assert read_section(Config, {key: value for key, value in stated.items() if key != "networks"}) == Config(mnn=MnnSection())
     spelled, default = written, Config(mnn=MnnSection()).model_dump(mode="json")
