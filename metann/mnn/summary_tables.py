@@ -44,7 +44,7 @@ def controls_section(controls: pd.DataFrame, chosen: pd.DataFrame, confidence: f
     if chance["gain"].isna().any() or (chosen["switch_function"] == "none").all():
         return table
     found = _against(chance, confidence)
-    word = {"gain": "more", "loss": "less", "no evidence": "neither more nor less, as far as can be told,"}[found.word]
+    word = {"gain": "more", "loss": "less", "no evidence": "neither more nor less, as far as can be told"}[found.word]
     return (
         f"{table}\n\nThe random prefix deals the same numbers of experts to the images at random. Letting the switch say which images get "
         f"them is worth {word}: {found.numbers}."
