@@ -1,5 +1,6 @@
 """The real workflow on scikit-learn's digits: what it makes, what runs again after a change, and what does not."""
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -91,6 +92,19 @@ def edited(path: Path, old: str, new: str) -> Iterator[None]:
 
 FIGURES = 8
 TRAINING = {"prepare_data", "train_network", "export_probabilities", "train_expert"}
+
+
+def test_what_others_wait_for_begins_first(project: Path) -> None:
+    """The longest controls are counted from the experts of the lowest dataset threshold."""
+    began: dict[str, set[float]] = {}
+    for path in (project / ".snakemake/metadata").rglob("*"):
+        record = json.loads(path.read_text()) if path.is_file() else {"rule": ""}
+        if record["rule"].startswith("train_expert"):
+            threshold = re.search(r"--dataset-threshold=(\S+)", record["shellcmd"])[1]
+            began.setdefault(threshold, set()).add(record["starttime"])
+    lowest, other = sorted(began)
+    assert len(began[lowest]) == len(began[other]) > 1
+    assert max(began[lowest]) < min(began[other])
 
 
 def test_everything_is_there(project: Path) -> None:

@@ -7,18 +7,24 @@ Shapes: N images, K classes, E experts.
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from metann.tables.samples import Samples
 
 SPLITS = ("train", "val", "test")
 TOLERANCE = 1e-4
 """How far the sum of a float32 distribution may be from 1."""
 
-Rule = Callable[["Samples", np.ndarray], str | None]
+
+class Table(Protocol):
+    """What a rule may ask of the table whose field it checks; those of gates and answers ask for their own fields too."""
+
+    sample_id: np.ndarray
+    metadata: dict[str, Any]
+    classes: int | None
+
+
+Rule = Callable[[Table, np.ndarray], str | None]
 
 
 def are_distributions(p_NK: np.ndarray, tolerance: float = TOLERANCE) -> tuple[np.ndarray, np.ndarray]:
@@ -28,7 +34,7 @@ def are_distributions(p_NK: np.ndarray, tolerance: float = TOLERANCE) -> tuple[n
         return (np.abs(sums_N - 1) <= tolerance) & (p_NK >= 0).all(axis=1), sums_N
 
 
-def anything(_table: "Samples", _values: np.ndarray) -> None:
+def anything(_table: Table, _values: np.ndarray) -> None:
     """No rule."""
 
 
@@ -69,7 +75,7 @@ class Column:
         return names if set(names) <= set(found) else []
 
 
-def unique(_table: "Samples", ids_N: np.ndarray) -> str | None:
+def unique(_table: Table, ids_N: np.ndarray) -> str | None:
     """Every image once."""
     ids, counts = np.unique(ids_N, return_counts=True)
     if len(ids) != len(ids_N):
@@ -77,13 +83,13 @@ def unique(_table: "Samples", ids_N: np.ndarray) -> str | None:
     return None
 
 
-def known_splits(_table: "Samples", split_N: np.ndarray) -> str | None:
+def known_splits(_table: Table, split_N: np.ndarray) -> str | None:
     """train, val and test alone."""
     strange = set(np.unique(split_N)) - set(SPLITS)
     return f"unknown split {sorted(strange)[0]!r}; known: {', '.join(SPLITS)}" if strange else None
 
 
-def classes(table: "Samples", label_N: np.ndarray) -> str | None:
+def classes(table: Table, label_N: np.ndarray) -> str | None:
     """As many classes as names, and labels of these."""
     names, known = table.metadata.get("class_names"), table.classes
     if names is not None and known != len(names):
@@ -96,7 +102,7 @@ def classes(table: "Samples", label_N: np.ndarray) -> str | None:
 def distributions(what: str, hint: str = "") -> Rule:
     """Rows that are >= 0 and sum to 1; `what` names a row of them, `hint` says what may have happened."""
 
-    def rule(table: "Samples", p_NK: np.ndarray) -> str | None:
+    def rule(table: Table, p_NK: np.ndarray) -> str | None:
         good_N, sums_N = are_distributions(p_NK)
         if good_N.all():
             return None
@@ -107,10 +113,10 @@ def distributions(what: str, hint: str = "") -> Rule:
     return rule
 
 
-def _each(what: str, needed: str, good: Callable[["Samples", np.ndarray], np.ndarray]) -> Rule:
+def _each(what: str, needed: str, good: Callable[[Table, np.ndarray], np.ndarray]) -> Rule:
     """A rule for every row on its own."""
 
-    def rule(table: "Samples", values: np.ndarray) -> str | None:
+    def rule(table: Table, values: np.ndarray) -> str | None:
         good_N = good(table, values)
         if good_N.all():
             return None
