@@ -38,8 +38,13 @@ rule all:
 
 
 onsuccess:
-    if Path(rules.write_page.output[0]).exists():
-        at_the_end(f"Look at {rules.write_page.output[0]}")
+    # One family as the target has its own page alone.
+    pages = [
+        *rules.write_page.output,
+        *(f"{RESULTS}/{family}.md" for family in run.families),
+    ]
+    if page := next((page for page in pages if Path(page).exists()), None):
+        at_the_end(f"Look at {page}")
 
 
 onstart:
