@@ -153,6 +153,16 @@ def test_other_images_are_refused_in_one_line(run: Path, family: str, choice: di
         assert "\n" not in str(error.value)
 
 
+def test_a_loaded_network_is_ready_once_and_for_all(run: Path) -> None:
+    """To look at all parts of a small network for every image takes as long as half of its layers: it was slower alone than in a family."""
+    network = SingleNetwork.load(run, network="large")
+    images = read_prepared(run / layout.DATA).images_NCHW[:1]
+    assert all(value.is_contiguous(memory_format=torch.channels_last) for value in network.module.parameters() if value.ndim == 4)
+    before = network.answer(images)
+    network.module.eval = network.module.to = network.module.train = None  # type: ignore[assignment]
+    assert (network.answer(images).p_NK == before.p_NK).all()
+
+
 def test_a_network_of_a_cascade_that_is_not_asked_does_not_run(run: Path) -> None:
     cascade = load(run, family="cascade")
     seen = [0, 0]

@@ -20,8 +20,17 @@ def infer(module: nn.Module, images_NCHW: Tensor, normalisation: Normalisation, 
         exact: compute in float32 everywhere. False allows bf16 on CUDA, whose logits have steps of 1/16 around 10: enough to
             compare epochs, too coarse for probabilities that thresholds are held against.
     """
+    return infer_ready(ready(module), images_NCHW, normalisation, exact=exact)
+
+
+def ready(module: nn.Module) -> nn.Module:
+    """The network in eval mode and in the memory format of the images, without which it has half the speed."""
+    return module.eval().to(memory_format=torch.channels_last)
+
+
+def infer_ready(module: nn.Module, images_NCHW: Tensor, normalisation: Normalisation, *, exact: bool = True) -> Tensor:
+    """`infer` of a network that is `ready` already: to look at all its parts takes a small one a sixth of its time for an image."""
     device = next(module.parameters()).device
-    module.eval().to(memory_format=torch.channels_last)  # as the images come: else half the speed
     with torch.inference_mode(), exact_arithmetic(device) if exact else autocast(device):
         pieces = [
             module(normalise(batch.to(device, non_blocking=True), normalisation.mean, normalisation.std)).float()

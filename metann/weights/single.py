@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from metann import layout
 from metann.compute.answer import Answer, answer_of, pixels
-from metann.compute.inference import infer
+from metann.compute.inference import infer_ready, ready
 from metann.compute.normalise import Normalisation
 from metann.cost.macs import count_macs
 from metann.errors import MetannError, unknown
@@ -29,7 +29,7 @@ class SingleNetwork:
 
     Attributes:
         name: as configured.
-        module: in eval mode, on the device that it runs on.
+        module: ready for inference (`of` makes it so), on the device that it runs on.
         macs: multiply-accumulates per image.
         header: of its weights file; channels, image_size, mean and std at least, and the `origin` if it was found in a run.
     """
@@ -43,7 +43,7 @@ class SingleNetwork:
     def of(cls, module: nn.Module, header: dict[str, Any], name: str = "network") -> "SingleNetwork":
         """A filled network; the header's own name goes before `name`."""
         macs = count_macs(module, header["channels"], header["image_size"])
-        return cls(str(header.get("network") or name), module.requires_grad_(False).eval(), macs, header)
+        return cls(str(header.get("network") or name), ready(module.requires_grad_(False)), macs, header)
 
     @classmethod
     def read(cls, path: Path, expect: Mapping[str, Any] | None = None) -> "SingleNetwork":
@@ -106,7 +106,7 @@ class SingleNetwork:
 
     def probabilities(self, images_NCHW: Tensor) -> np.ndarray:
         """(N, K) float32, rounded as the tables of a run round them; `images_NCHW` are uint8 pixels on any device."""
-        logits_NK = infer(self.module, images_NCHW, Normalisation(tuple(self.header["mean"]), tuple(self.header["std"])))
+        logits_NK = infer_ready(self.module, images_NCHW, Normalisation(tuple(self.header["mean"]), tuple(self.header["std"])))
         return logits_NK.double().softmax(dim=1).float().numpy()
 
     def answer(self, images_NCHW: Tensor | np.ndarray) -> Answer:
