@@ -77,4 +77,19 @@ def test_by_hand():
 
 def test_no_images():
     empty = np.zeros((0, 3), bool)
-    assert np.isnan([oracle_prefix(empty).accuracy, random_prefix(empty, []).accuracy, *oracle_curve(empty).accuracy]).all()
+    oracle, chance = oracle_prefix(empty), random_prefix(empty, [])
+    assert len(oracle.lengths_N) == 0
+    assert np.isnan([oracle.accuracy, oracle.mean_experts, chance.accuracy, chance.standard_error, chance.mean_experts]).all()
+    assert np.isnan(oracle_curve(empty).accuracy).all()
+
+
+def test_one_image_is_where_it_is():
+    one = random_prefix(np.array([[False, True, False]]), [1])
+    assert (one.accuracy, one.standard_error, one.mean_experts) == (1.0, 0.0, 1.0)
+
+
+def test_of_equal_repairs_the_first_images_are_mended():
+    """More images than a sort that is not stable keeps in order."""
+    correct_NJ = np.tile([False, True, True], (100, 1))
+    assert oracle_prefix(correct_NJ, 0.4).lengths_N.tolist() == [1] * 40 + [0] * 60
+    assert oracle_prefix(correct_NJ, 0.39999).lengths_N.sum() == 39

@@ -175,3 +175,20 @@ def test_an_expert_learns_from_the_image_on_the_threshold(threshold):
     assert expert_sets.active(around, threshold).tolist() == [False, True, True]
     as_float32 = np.float32([threshold])
     assert expert_sets.active(as_float32, threshold).tolist() == [float(as_float32[0]) >= threshold]
+
+
+def test_a_prefix_of_many_equal_classes_begins_with_the_lowest():
+    """More classes than a sort that is not stable keeps in order."""
+    switch_NK = np.tile(np.repeat([1 / 120, 2 / 120], 40), (2, 1))
+    mask_NK = prefix_mask(switch_NK, [3, 43])
+    assert np.flatnonzero(mask_NK[0]).tolist() == [40, 41, 42]
+    assert np.flatnonzero(mask_NK[1]).tolist() == [0, 1, 2, *range(40, 80)]
+
+
+def test_expert_sets_reach_their_threshold_in_float64():
+    """float32(0.7) lies below 0.7, float32(0.1) above 0.1; compared in float32 both would be equal."""
+    p_N = np.array([0.7, 0.1], np.float32)
+    assert expert_sets.active(p_N, 0.7).tolist() == [False, False]
+    assert expert_sets.active(p_N, float(p_N[0])).tolist() == [True, False]
+    assert expert_sets.active(p_N, 0.1).tolist() == [True, True]
+    assert expert_sets.active(p_N, float(np.nextafter(np.float64(p_N[1]), 1))).tolist() == [True, False]

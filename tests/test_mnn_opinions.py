@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
 
+from metann.errors import MetannError
 from metann.mnn.opinions import BOUNDS, chosen_bound, opinion_at
 from metann.mnn.self_check import area_under_curve, measured, self_check
 from metann.mnn.training_length import Trained, training_length
@@ -41,6 +42,45 @@ def test_ties_go_to_the_switch_as_everywhere() -> None:
     half = np.array([[0.5, 0.5]])
     assert opinion_at(0.0, half, half, [0]).right_N.all()
     assert opinion_at(1.0, half, half, [0]).right_N.all()
+
+
+def test_who_is_at_the_bound_is_not_asked() -> None:
+    switch_NK, other_NK = np.array([[0.75, 0.25], [0.25, 0.75]]), np.array([[0.01, 0.99], [0.01, 0.99]])
+    at = opinion_at(0.75, switch_NK, other_NK, [0, 1])
+    assert at.bound == 0.75
+    assert not at.asked_N.any()
+    assert at.right_N.all()
+    above = opinion_at(np.nextafter(0.75, 1), switch_NK, other_NK, [0, 1])
+    assert above.asked_N.all()
+    assert above.right_N.tolist() == [False, True]
+
+
+def test_opinions_of_tables_that_do_not_belong_together() -> None:
+    switch_NK, other_NK, labels_N = tables(n=6)
+    with pytest.raises(MetannError, match="switch_NK"):
+        opinion_at(0.5, switch_NK * np.nan, other_NK, labels_N)
+    for other in (other_NK[:5], other_NK[:, :3], other_NK * np.nan):
+        with pytest.raises(MetannError, match="other_NK"):
+            opinion_at(0.5, switch_NK, other, labels_N)
+    with pytest.raises(MetannError, match="label"):
+        opinion_at(0.5, switch_NK, other_NK, labels_N + 4)
+
+
+def test_the_self_check_takes_the_images_that_reach_the_threshold_in_float64() -> None:
+    """float32(0.7) lies below 0.7 and float32(0.1) above 0.1; of 0.5 each says yes."""
+    switch_NK = np.array([[0.7, 0.3], [0.1, 0.9], [0.5, 0.5]], np.float32)
+    expert_NK, labels_N = np.array([[0.5, 0.5], [0.2, 0.6], [0.9, 0.1]]), np.array([0, 1, 0])
+    split_N = np.array(["test"] * 3)
+    for threshold, counts in ((0.7, [0, 1]), (0.1, [3, 3]), (0.5, [2, 2])):
+        rows = self_check(switch_NK, expert_NK, labels_N, split_N, ["a", "b"], threshold)
+        assert [row["n"] for row in rows if row["images"] == "asked"] == counts
+        assert [row["n"] for row in rows if row["images"] == "all"] == [3, 3]
+    whole = {row["class"]: row for row in rows if row["images"] == "all"}
+    # Expert 0: 0.5 for class 0 (yes, right), 0.2 (no, right), 0.9 (yes, right). Switch: 0.7, 0.1, 0.5: all right.
+    assert (whole[0]["accuracy"], whole[0]["switch_accuracy"], whole[0]["fixed"], whole[0]["broken"]) == (1.0, 1.0, 0, 0)
+    # Expert 1: 0.5 (yes, wrong), 0.6 (yes, right), 0.1 (no, right). Switch: 0.3, 0.9, 0.5 (yes, wrong).
+    assert (whole[1]["accuracy"], whole[1]["switch_accuracy"]) == pytest.approx((2 / 3, 2 / 3))
+    assert (whole[1]["fixed"], whole[1]["broken"], whole[1]["mcnemar_p"]) == (1, 1, 1.0)
 
 
 def test_the_area_is_scikit_learns() -> None:
@@ -85,3 +125,5 @@ def test_all_the_training_is_images_times_share() -> None:
     assert training_length([8, 8], experts, 100)["epochs"] == 21
     assert training_length([8], [Trained(5, 1, 0.6)], 3)["epochs"] == 9, "0.6 * 5 / 3 is one epoch, not one and a rounding error"
     assert training_length([0], [], 100) == {"epochs": 1, "expert_images": 0}
+    assert training_length([2], [Trained(3, 1, 1.0)], 0)["epochs"] == 5, "no images: as if one"
+    assert training_length([2], [Trained(10_000_001, 1, 1.0)], 10_000_000)["epochs"] == 4, "a little more than one epoch is two"

@@ -1,6 +1,8 @@
 """Experts that answer for all classes, against loops over images and classes; and the two weights of the calibrated product."""
 
+import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from metann.errors import MetannError
-from metann.mnn.calibration import WEIGHTS, calibrated, fit_weights
+from metann.mnn.calibration import UNSURE, WEIGHTS, calibrated, fit_expert_temperature, fit_weights
 from metann.mnn.combination import RULES, combine, log_odds_added, prefix_correct, prefix_order
 from metann.mnn.single import combine_one, combine_one_vector
 from metann.mnn.vectors import combine_vectors, vector_predictions
@@ -166,3 +168,88 @@ def test_one_image_of_saturated_experts_is_what_the_batch_says() -> None:
     for row_K, wanted_K in zip(expert_NK.tolist(), batch_NK, strict=True):
         one_K = combine_one(row_K, dict(enumerate(row_K)), rule="replace", added_K=[0.0] * 3)
         assert np.argmax(one_K) == wanted_K.argmax()
+
+
+def calibration_case(n: int = 600, classes: int = 3) -> tuple[Probabilities, np.ndarray]:
+    """A table of validation and test, and answers of experts of one class each, who know something that the switch does not."""
+    rng = np.random.default_rng(5)
+    labels_N, split_N = rng.integers(0, classes, n).astype(np.int16), np.repeat(np.array(["val", "test"]), n // 2)
+    raw_NK = np.exp(np.eye(classes)[labels_N] + rng.normal(size=(n, classes)))
+    p_NK = (raw_NK / raw_NK.sum(axis=1, keepdims=True)).astype(np.float32)
+    expert_NK = 1 / (1 + np.exp(-(3 * np.eye(classes)[labels_N] - 1.5 + rng.normal(size=(n, classes)))))
+    ids_N, zeros_N = np.arange(n, dtype=np.int32), np.zeros(n, np.float32)
+    return Probabilities(ids_N, split_N, labels_N, {}, p_NK=p_NK, log_partition=zeros_N), expert_NK
+
+
+def test_the_two_weights_are_the_best_of_a_grid_of_the_loss_by_loops() -> None:
+    """Experts that answer for one class each: the negative log-likelihood of unsure validation images, with the experts that are asked."""
+    table, expert_NK = calibration_case()
+    threshold = 0.2
+    found = calibrated(table, expert_NK, threshold, "product_calibrated", "none")
+    assert np.array_equal(found.switch_NK, table.p_NK)
+    assert np.array_equal(found.experts, expert_NK)
+    rows = [n for n in range(len(table)) if table.split[n] == "val" and table.p_NK[n].max() < UNSURE]
+
+    def loss(a: float, b: float) -> float:
+        total = 0.0
+        for n in rows:
+            score_K = []
+            for k in range(3):
+                s, e, prior = float(table.p_NK[n, k]), expert_NK[n, k], found.prior_K[k]
+                odds = math.log(e / (1 - e)) - math.log(prior / (1 - prior))
+                score_K.append(a * math.log(s) + (b * odds if s >= threshold else 0.0))
+            top = max(score_K)
+            total += top + math.log(sum(math.exp(score - top) for score in score_K)) - score_K[table.label[n]]
+        return total / len(rows)
+
+    best = loss(*found.weights)
+    (low_a, high_a), (low_b, high_b) = WEIGHTS
+    around = [(da, db) for da in (-0.02, 0, 0.02) for db in (-0.02, 0, 0.02)]
+    for a, b in [(found.weights[0] + da, found.weights[1] + db) for da, db in around] + [(1.0, 1.0), (0.5, 0.5), (1.0, 0.1), (1.5, 1.0)]:
+        if low_a <= a <= high_a and low_b <= b <= high_b:
+            assert best <= loss(a, b) + 1e-9
+
+
+def test_an_expert_is_asked_from_the_dataset_threshold_on_when_weights_and_temperatures_are_fitted() -> None:
+    """Switches that say exactly the threshold, in float32, count; one ulp more and they do not."""
+    table, expert_NK = calibration_case()
+    p_NK = np.tile(np.array([0.5, 0.25, 0.25], np.float32), (len(table), 1))
+    even = replace(table, p_NK=p_NK)
+    at, above = 0.25, float(np.nextafter(0.25, 1))
+    for temperature in ("none", "validation"):
+        with_them, without = (calibrated(even, expert_NK, t, "product_calibrated", temperature) for t in (at, above))
+        assert with_them.weights != without.weights
+    fitted = calibrated(even, expert_NK, at, "product", "validation").temperatures
+    assert set(fitted) == {"switch", "experts"}
+    val = table.rows("val")
+    wanted = [fit_expert_temperature(expert_NK[val, c], table.label[val] == c) for c in range(3)]
+    assert fitted["experts"] == pytest.approx(wanted)
+    only_first = calibrated(even, expert_NK, above, "product", "validation").temperatures["experts"]
+    assert only_first[0] == pytest.approx(wanted[0])
+    assert only_first[1:] == [1.0, 1.0]  # nobody was asked
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_one_image_with_exact_zeros_and_ones(rule: str) -> None:
+    """Probabilities of exactly 0 and 1, of switch and experts, image by image as in the batch."""
+    ends = [0.0, 1.0, 0.3, 1e-300]
+    prior_K = np.array([0.2, 0.3, 0.5]) if rule == "product_calibrated" else None
+    added_K = log_odds_added(rule, prior_K, 3)
+    for switch_K in itertools.product(ends, repeat=3):
+        for expert_K in itertools.product(ends, repeat=3):
+            batch_K = combine(np.array([switch_K]), np.array([expert_K]), np.array([[True, True, False]]), rule=rule, prior_K=prior_K)[0]
+            one_K = combine_one(switch_K, {0: expert_K[0], 1: expert_K[1]}, rule=rule, added_K=added_K.tolist())
+            assert one_K == pytest.approx(batch_K.tolist(), abs=1e-12)
+            vector_K = combine_vectors(np.array([switch_K]), np.zeros(1, int), np.array([expert_K]), rule=rule)[0]
+            assert combine_one_vector(switch_K, [expert_K], rule=rule, weights=(1.0, 1.0)) == pytest.approx(vector_K.tolist(), abs=1e-12)
+
+
+def test_no_images_and_rules_that_are_none() -> None:
+    assert vector_predictions(np.zeros((0, 3)), np.zeros((0, 3, 3))).shape == (0, 4)
+    assert vector_predictions(distributions(2, 3), distributions(2, 3, 3)).dtype == np.int64
+    with pytest.raises(MetannError, match="'produkt'"):
+        vector_predictions(distributions(2, 3), distributions(2, 3, 3), rule="produkt")
+    with pytest.raises(MetannError, match="switch_NK"):
+        vector_predictions(np.full((2, 3), np.nan), distributions(2, 3, 3))
+    with pytest.raises(MetannError, match="expert_NEK"):
+        vector_predictions(distributions(2, 3), np.full((2, 3, 3), np.nan))

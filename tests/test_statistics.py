@@ -71,6 +71,7 @@ def test_t_interval_against_scipy(values):
 
 def test_the_interval_of_one_seed_is_its_own_and_of_several_goes_over_them() -> None:
     assert over_seeds([0.5], [0.3], [0.6]) == (0.5, 0.3, 0.6)
+    assert over_seeds([0.5, 0.7], [0.4, 0.6], [0.6, 0.8]) == t_interval([0.5, 0.7])
     assert over_seeds([0.5, 0.7, 0.6], [0.4, 0.6, 0.5], [0.6, 0.8, 0.7], 0.9) == t_interval([0.5, 0.7, 0.6], 0.9)
     with pytest.raises(MetannError, match="one per seed"):
         over_seeds([], [], [])
@@ -132,6 +133,7 @@ def test_one_cell_is_a_one_sided_mcnemar(fixed, broken):
 def test_maximum_p_is_reproducible_and_never_zero():
     baseline, cells = np.zeros(40, bool), np.ones((40, 2), bool)
     assert maximum_permutation_p(baseline, cells, 999) == 1 / 1000
+    assert maximum_permutation_p(baseline, cells, 1) == 1 / 2
     rng = np.random.default_rng(1)
     baseline, cells = rng.random(200) < 0.5, rng.random((200, 30)) < 0.5
     assert maximum_permutation_p(baseline, cells, 300, 7) == maximum_permutation_p(baseline, cells, 300, 7)

@@ -131,6 +131,11 @@ def test_few_seeds_alone_are_no_evidence() -> None:
     assert verdict_over_seeds([0.010, 0.011, 0.012], p_of_seeds=[0.3, 0.01, 0.2]).word == "gain"
     assert verdict_over_seeds([0.010, 0.011, 0.012], p_of_seeds=[0.3, 0.02, 0.2]).word == "no evidence"
     assert verdict_over_seeds([0.01] * 6).word == "gain"
+    # Five seeds cannot be below 0.0625, which is enough at a confidence of 0.9375 and at none above.
+    five = [0.010, 0.011, 0.012, 0.011, 0.010]
+    assert [verdict_over_seeds(five, confidence).word for confidence in (0.9375, 0.938)] == ["gain", "no evidence"]
+    wide = verdict_over_seeds([0.01, 0.02, 0.04, 0.01, 0.03, 0.02], 0.5)
+    assert (wide.gain, wide.low, wide.high) == pytest.approx(t_interval([0.01, 0.02, 0.04, 0.01, 0.03, 0.02], 0.5))
     one = verdict_over_seeds([0.3], p_of_seeds=[0.001])
     assert (one.word, one.numbers) == ("no evidence", "+30.00 points (one seed, no interval)")
 
@@ -140,6 +145,9 @@ def test_a_choice_against_chance() -> None:
     assert verdict_of_chance(0.01, 0.005, 0.015).p == pytest.approx(8.85e-5, rel=1e-2)  # 3.92 standard errors
     assert verdict_of_chance(0.01, 0.0, 0.02).p == pytest.approx(0.05)
     assert verdict_of_chance(-1e-14, -1e-14, -1e-14).word == "no evidence"  # rounding
+    one = verdict_of_chance(0.01, 0.005, 0.015)
+    assert (one.gain, one.low, one.high, one.n, one.seeds) == (0.01, 0.005, 0.015, None, 1)
+    assert one.numbers == "+1.00 points (95 % interval +0.50 to +1.50)"
     many = verdict_of_chance([0.01, 0.011], [0.005, 0.006], [0.015, 0.016])
     assert (many.word, many.seeds) == ("gain", 2)
     assert verdict_of_chance([0.01, 0.011], [-0.05, -0.05], [0.07, 0.072]).word == "no evidence"

@@ -3,8 +3,16 @@
 pyarrow's own conversions import pandas wherever it is installed: 0.3 s in every short job that reads or writes a table.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 import pyarrow as pa
+
+
+def one_line(names: Iterable[str]) -> str:
+    """Names of columns for an error text, cut after six."""
+    names = list(names)
+    return "[" + ", ".join(names[:6]) + (", ..." if len(names) > 6 else "") + "]"
 
 
 def is_number(kind: pa.DataType) -> bool:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from metann.errors import MetannError, exhausted, failed_system, one_of
 from metann.tables.arrays import from_bfloat16, load_array
+from metann.tables.columns import one_line
 from metann.tables.text_tables import is_number, read_text_table
 
 SUFFIXES = (".npy", ".npz", ".csv", ".tsv", ".parquet")
@@ -22,12 +23,6 @@ KEYS = ("file", "path", "filename", "file_name", "filepath", "file_path", "image
 KEYS += ("image_id", "name", "id", "key")
 UNSURE = KEYS[-4:]
 _LABELS = ("label", "labels", "y", "y_true", "target", "targets")
-
-
-def one_line(names: object) -> str:
-    """Names of columns for an error text, cut after six."""
-    names = list(names)
-    return "[" + ", ".join(names[:6]) + (", ..." if len(names) > 6 else "") + "]"
 
 
 def read_columns(path: Path) -> dict[str, np.ndarray]:

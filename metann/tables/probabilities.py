@@ -5,7 +5,6 @@ What a kind of table holds stands in `metann.tables.samples`. Every table carrie
 """
 
 import hashlib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +14,7 @@ import pyarrow.parquet as pq
 
 from metann.errors import MetannError
 from metann.files import atomic
-from metann.tables.columns import is_number, is_text, to_numpy
+from metann.tables.columns import is_number, is_text, one_line, to_numpy
 from metann.tables.samples import SPLITS, Column, ExpertProbabilities, Gate, Probabilities, Samples, as_arrow
 from metann.tables.sealed import CURE, read_sealed, seal
 
@@ -92,12 +91,6 @@ def read_expert_answers(path: Path, split: str | None = None) -> ExpertProbabili
 def read_gate(path: Path, split: str | None = None) -> Gate:
     """Read what a mixture says of every image; errors as in `read_probabilities`."""
     return _read(Path(path), Gate, split)
-
-
-def one_line(names: Iterable[str]) -> str:
-    """Column names for an error text, cut after six."""
-    names = list(names)
-    return "[" + ", ".join(names[:6]) + (", ..." if len(names) > 6 else "") + "]"
 
 
 def _write(path: Path, table: Table, kind: type[Table]) -> None:

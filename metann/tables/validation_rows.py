@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from metann.errors import MetannError
-from metann.tables.foreign import one_line, read_values
+from metann.tables.columns import one_line
+from metann.tables.foreign import read_values
 
 
 def first_or_fair(ids_N: np.ndarray, labels_N: np.ndarray, total: int) -> tuple[np.ndarray, list[str]]:
