@@ -2,9 +2,10 @@
 
     OMP_NUM_THREADS=1 python benchmarks/bench_options.py [--seeds 5] [--processes 2] [--only label_smoothing hard ...]
 
-Everything else is config.yaml: Fashion-MNIST's first 12,000 training images, the small CNN, one dataset threshold (0.10). Options of
-a network are measured on the switch alone. Options of experts and of the evaluation are measured on the meta neural network with the
-test threshold that is best on validation, chosen anew for each. Each option is compared with the same seed without it:
+Everything else is the configuration's defaults: Fashion-MNIST's first 12,000 training images, the small CNN of depth 4, 8 epochs, whole
+experts of 4, one dataset threshold (0.10). Options of a network are measured on the switch alone. Options of experts and of the evaluation
+are measured on the meta neural network with the test threshold that is best on validation, chosen anew for each. Each option is compared
+with the same seed without it:
 
     difference    mean over seeds, in points of test accuracy, with Student's 95 % interval
     fixed, broken images of all seeds that only the one or the other gets right, with McNemar's exact p. The 10,000 test images are the
@@ -38,12 +39,23 @@ EXPERT: dict[str, dict[str, Any]] = {
     "head": {"train": "head"},
     "scratch": {"start": "scratch"},
     "out_of_fold": {},
+    "tail_3": {"tail": 3},
+    "tail_2": {"tail": 2},
+    "unsure": {"unsure": 0.95},
+    "combined": {"objective": "combined"},
+    "residual": {"objective": "residual"},
+    "second": {"body": "second"},
+    "second_combined": {"body": "second", "objective": "combined"},
+    "second_tail": {"body": "second", "objective": "combined", "tail": 3, "unsure": 0.95, "learning_rate": 0.02},
+    "second_tail_2": {"body": "second", "objective": "combined", "tail": 2, "unsure": 0.95, "learning_rate": 0.02},
 }
 EVALUATION = {
     "temperature": {"temperature": "validation"},
     "replace": {"combine": "replace"},
     "product_calibrated": {"combine": "product_calibrated"},
+    "functions": {"functions": ("contested", "unsure")},
 }
+CHEAP = {"contested": (0.05, 0.10, 0.25), "unsure": (0.50, 0.60, 0.70, 0.80, 0.90, 0.95)}
 NAMES = {
     "label_smoothing": "`training.label_smoothing: 0.1`",
     "ema": "`training.ema: 0.99`",
@@ -55,6 +67,16 @@ NAMES = {
     "temperature": "`mnn.temperature: validation`",
     "replace": "`mnn.combine: replace`",
     "product_calibrated": "`mnn.combine: product_calibrated`",
+    "functions": "`contested` and `unsure` beside the thresholds",
+    "tail_3": "`mnn.expert.tail: 3`",
+    "tail_2": "`mnn.expert.tail: 2`",
+    "unsure": "`mnn.unsure: 0.95`",
+    "combined": "`mnn.expert.objective: combined`",
+    "residual": "`mnn.expert.objective: residual`",
+    "second": "`mnn.expert.body: second`",
+    "second_combined": "`body: second`, `combined`",
+    "second_tail": "`body: second`, `combined`, `tail: 3`, `unsure: 0.95`",
+    "second_tail_2": "`body: second`, `combined`, `tail: 2`, `unsure: 0.95`",
 }
 
 
@@ -75,22 +97,24 @@ def trained_for(folder: Path) -> float:
     return total
 
 
-def switch(data: Path, folder: Path, seed: int, **change: Any) -> Path:
-    """Train the demo's switch with changed settings and export its probabilities; returns the folder."""
+def switch(data: Path, folder: Path, seed: int, name: str = "switch", **change: Any) -> Path:
+    """Train the switch, or a network like it from other weights, with changed settings and export its probabilities; returns the folder."""
     from metann.config.run import Config
     from metann.stages.export_probabilities import export_probabilities
     from metann.stages.train_network import train_network
 
     config = Config()
-    where = {name: change.pop(name) for name in ("fold", "folds") if name in change}
+    where = {key: change.pop(key) for key in ("fold", "folds") if key in change}
     training = config.training.model_copy(update={"device": "cpu", **change})
-    train_network(name="switch", network=config.networks["switch"], training=training, data=data, seed=seed, output=folder, **where)
+    train_network(name=name, network=config.networks["switch"], training=training, data=data, seed=seed, output=folder, **where)
     if not where:
         export_probabilities(weights=[folder / "weights.safetensors"], data=data, output=folder / "probabilities.parquet", device="cpu")
     return folder
 
 
-def experts(data: Path, base: Path, folder: Path, seed: int, selection: Path | None = None, **change: Any) -> Path:
+def experts(
+    data: Path, base: Path, folder: Path, seed: int, selection: Path | None = None, second: Path | None = None, **change: Any
+) -> Path:
     """Train all experts of a switch with changed settings; returns the folder."""
     from metann.config.mnn import MnnSection
     from metann.stages.train_expert import train_expert
@@ -101,10 +125,12 @@ def experts(data: Path, base: Path, folder: Path, seed: int, selection: Path | N
         switch=base / "weights.safetensors",
         probabilities=base / "probabilities.parquet",
         data=data,
+        unsure=change.pop("unsure", None),
         expert=MnnSection().expert.model_copy(update={"device": "cpu", **change}),
         seed=seed,
         output=folder,
         selection=selection,
+        body=second / "weights.safetensors" if second and change.get("body") == "second" else None,
     )
     return folder
 
@@ -117,8 +143,9 @@ def alone(folder: Path) -> Outcome:
     return Outcome(table.p_NK.argmax(axis=1) == table.label, 0.0, trained_for(folder))
 
 
-def together(base: Path, trained: Path, output: Path, also: float = 0.0, **how: str) -> Outcome:
-    """Switch and experts on the test images, with the test threshold that is best on validation (of equals the highest)."""
+def together(base: Path, trained: Path, output: Path, also: float = 0.0, functions: tuple[str, ...] = (), **how: str) -> Outcome:
+    """Switch and experts on the test images, with the test threshold (or one of the cheap functions) that is best on validation; of equals
+    the one that asks least."""
     from metann.config.mnn import MnnEvaluation
     from metann.mnn.prefix import Prefix
     from metann.stages.evaluate_mnn import evaluate_mnn
@@ -132,15 +159,15 @@ def together(base: Path, trained: Path, output: Path, also: float = 0.0, **how: 
     arrow, metadata = read_arrow(output / "prefix.parquet", "prefix")
     prefix = Prefix.of({name: arrow.column(name).to_numpy() for name in arrow.column_names}, metadata)
     val, test = prefix.select("val"), prefix.select("test")
-    functions = [_threshold(t) for t in grid]
-    best = max(functions, key=lambda function: (int(val.right(function).sum()), function.parameters[0]))
+    tried = [_function("threshold", t) for t in grid] + [_function(name, t) for name in functions for t in CHEAP[name]]
+    best = max(tried, key=lambda function: (int(val.right(function).sum()), -float(val.lengths(function).mean())))
     return Outcome(test.right(best), float(test.lengths(best).mean()), trained_for(trained) + also)
 
 
-def _threshold(t: float) -> Any:
+def _function(name: str, parameter: float) -> Any:
     from metann.function_call import SwitchFunction
 
-    return SwitchFunction(name="threshold", parameters=(t,))
+    return SwitchFunction(name=name, parameters=(parameter,))
 
 
 def one_seed(seed: int, only: list[str], data: Path) -> dict[str, tuple[Outcome, Outcome]]:
@@ -167,7 +194,10 @@ def one_seed(seed: int, only: list[str], data: Path) -> dict[str, tuple[Outcome,
                     selection, also = folder / "out_of_fold.parquet", sum(map(trained_for, parts))
                     weights = [part / "weights.safetensors" for part in parts]
                     export_probabilities(weights=weights, data=data, output=selection, device="cpu", seed=seed, out_of_fold=True)
-                trained = experts(data, base, folder / option, seed, selection, **EXPERT[option])
+                second = folder / "second"
+                if EXPERT[option].get("body") == "second" and not second.exists():
+                    switch(data, second, seed, name="second")
+                trained = experts(data, base, folder / option, seed, selection, second, **EXPERT[option])
                 found[option] = reference, together(base, trained, folder / f"evaluation_{option}", also)
     return found
 
