@@ -1,8 +1,9 @@
 """How long Snakemake thinks: seconds and memory of a dry run over the number of expert jobs.
 
-    python benchmarks/bench_dag.py [CLASSESxTHRESHOLDSxCLASSES_PER_JOB ...]
+    python benchmarks/bench_dag.py [CLASSESxTHRESHOLDSxCLASSES_PER_JOB ...] [--tails]
 
-Classes are empty folders, as a dry run opens no image. The best of --repeats, since other work on the machine only adds.
+With --tails experts are the last blocks of a second network, all of a dataset threshold in one job. Classes hold one small image each. The
+best of --repeats, since other work on the machine only adds.
 """
 
 import argparse
@@ -16,17 +17,20 @@ from pathlib import Path
 
 import yaml
 from _report import machine
+from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 CASES = ["10x10x1", "100x10x1", "1000x11x10", "1000x11x1"]
 
 
-def config(thresholds: int, classes_per_job: int) -> dict:
+def config(thresholds: int, classes_per_job: int, tails: bool) -> dict:
+    network = {"architecture": "small_cnn"}
     return {
         "run": "dag",
         "data": {"name": "image_folder", "root": "photos"},
-        "networks": {"switch": {"architecture": "small_cnn"}},
-        "mnn": {
+        "networks": {"switch": network} | ({"second": network} if tails else {}),
+        "mnn": ({"second": "second", "expert": {"body": "second", "tail": 2}} if tails else {})
+        | {
             "controls": [],
             "dataset_thresholds": [round((i + 1) / 1000, 3) for i in range(thresholds)],
             "test_thresholds": [0, 0.5, 1],
@@ -36,14 +40,15 @@ def config(thresholds: int, classes_per_job: int) -> dict:
     }
 
 
-def measure(case: str, repeats: int) -> tuple[int, int, float, float]:
+def measure(case: str, repeats: int, tails: bool) -> tuple[int, int, float, float]:
     """(expert jobs, all jobs, seconds, MB) of a dry run."""
     classes, thresholds, classes_per_job = map(int, case.split("x"))
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         for c in range(classes):
             (folder / f"photos/class_{c:04}").mkdir(parents=True)
-        (folder / "config.yaml").write_text(yaml.safe_dump(config(thresholds, classes_per_job)))
+            Image.new("L", (8, 8), c % 256).save(folder / f"photos/class_{c:04}/0.png")
+        (folder / "config.yaml").write_text(yaml.safe_dump(config(thresholds, classes_per_job, tails)))
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
         command += ["--configfile", "config.yaml", "--dry-run", "--quiet", "rules"]
         seconds = []
@@ -60,11 +65,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("cases", nargs="*", default=CASES)
     parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--tails", action="store_true")
     arguments = parser.parse_args()
     print(machine("snakemake"))
     print("classes x thresholds x classes per job | expert jobs | all jobs | dry run, s | peak MB so far")
     for case in arguments.cases:
-        experts, jobs, seconds, memory = measure(case, arguments.repeats)
+        experts, jobs, seconds, memory = measure(case, arguments.repeats, arguments.tails)
         print(f"{case} | {experts:,} | {jobs:,} | {seconds:.1f} | {memory:.0f}", flush=True)
 
 
