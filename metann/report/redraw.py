@@ -15,6 +15,7 @@ from metann import layout
 from metann.errors import MetannError, unknown
 from metann.figures import _style
 from metann.figures._captions import tables_of
+from metann.figures._labels import spread
 from metann.tables.frames import read_frame
 
 HOUSE = {name.lower(): getattr(_style, name) for name in "BLACK ORANGE SKY GREEN YELLOW BLUE VERMILION PURPLE GREY".split()}  # noqa: SIM905
@@ -48,6 +49,8 @@ def draw(run: Path | str, name: str, *, colours: Mapping[str, Any] | None = None
         raise MetannError(f"settings are matplotlib's: {' '.join(str(error.args[0]).split())}") from None
     tables = {table: read_frame(run / layout.table_of(table), table) for table in tables_of(name)}
     figure = import_module(f"metann.figures.{name}").draw(tables, settings)
+    figure.draw_without_rendering()  # names find their places when the axes have theirs
+    spread(figure)
     if replaced:
         for artist in figure.findobj():
             _recolour(artist, replaced)
