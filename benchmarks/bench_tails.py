@@ -33,7 +33,7 @@ from metann.config.mnn import ExpertSection
 from metann.config.run import Config
 from metann.config.section import flags, read_section
 from metann.data.prepared import read_prepared
-from metann.headers import read_sealed_json
+from metann.files.headers import read_sealed_json
 from metann.mnn.model import MetaNeuralNetwork
 from metann.thresholds import format_threshold
 

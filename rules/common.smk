@@ -13,7 +13,7 @@ from metann.data.classes import (
     fingerprint,
     recorded,
 )
-from metann.digests import FileDigests
+from metann.files.digests import FileDigests
 from metann.errors import MetannError
 from metann.plan.jobs import write_jobs
 from metann.workflow.configuration import check_configuration

@@ -22,7 +22,7 @@ from metann.config.mixture import expand
 from metann.config.mixture_setting import SettingSection
 from metann.cost.macs import count_macs
 from metann.errors import MetannError
-from metann.headers import read_sealed_json, write_sealed_json
+from metann.files.headers import read_sealed_json, write_sealed_json
 from metann.hypernetwork.model import GeneratedClassifier, TrainedGenerator
 from metann.mixture.build import Shape, build_mixture
 from metann.mixture.run_folder import save_mixture

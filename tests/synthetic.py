@@ -9,7 +9,7 @@ import numpy as np
 from metann import layout
 from metann.config.mnn import MnnEvaluation
 from metann.config.section import read_section
-from metann.files import write_json
+from metann.files.text import write_json
 from metann.stages.collect_mnn import collect_mnn
 from metann.stages.evaluate_mnn import evaluate_mnn
 from metann.tables.probabilities import (

@@ -20,7 +20,6 @@ from conftest import ROOT
 from digits_networks import prepared
 from safetensors.torch import load_file, save_file
 
-from metann import files
 from metann.cli import main
 from metann.compute import gpus
 from metann.compute.process import start_torch
@@ -30,9 +29,11 @@ from metann.config.section import read_section
 from metann.config.training import TrainingSection
 from metann.data.prepared import read_info, read_prepared
 from metann.errors import MetannError, exhausted
-from metann.files import atomic, read_json, remove_leftovers, together, write_json, write_text
+from metann.files import atomic as files
+from metann.files.atomic import atomic, remove_leftovers, together
+from metann.files.headers import read_sealed_json, write_sealed_json
+from metann.files.text import read_json, write_json, write_text
 from metann.function_call import SwitchFunction
-from metann.headers import read_sealed_json, write_sealed_json
 from metann.networks._build import build
 from metann.tables import sealed
 from metann.tables.probabilities import Probabilities, read_probabilities, write_probabilities
@@ -92,7 +93,7 @@ def test_a_planted_link_is_not_followed(tmp_path: Path, monkeypatch: pytest.Monk
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from metann.files import atomic
+from metann.files.atomic import atomic
 with atomic(Path(sys.argv[1])) as temporary:
     temporary.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)

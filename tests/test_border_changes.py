@@ -22,8 +22,8 @@ from metann.config.network import NetworkSection
 from metann.config.run import Config
 from metann.config.section import read_section
 from metann.data.classes import class_count, fingerprint, recorded
-from metann.digests import FileDigests, combined
 from metann.errors import MetannError
+from metann.files.digests import FileDigests, combined
 from metann.stages.prepare_data import prepare_data
 from metann.stages.train_network import train_network
 from metann.workflow.outside import digests_of, files_of
@@ -71,6 +71,22 @@ def test_content_of_the_same_size_and_time_in_the_same_place(tmp_path: Path) -> 
     now = path.stat()
     assert (now.st_size, now.st_mtime_ns, now.st_ino) == (status.st_size, status.st_mtime_ns, status.st_ino)
     assert FileDigests(tmp_path / "memory.json").of(path) != before
+
+
+def test_what_is_remembered_is_written_under_a_name_that_nobody_can_guess(tmp_path: Path) -> None:
+    """Two containers share process ids, and somebody may have planted a link."""
+    victim, photo = tmp_path / "victim", tmp_path / "a.png"
+    victim.write_text("mine")
+    photo.write_bytes(b"1")
+    memory = tmp_path / "memory.json"
+    memory.with_name(f"memory.json.{os.getpid()}").symlink_to(victim)
+    digests = FileDigests(memory)
+    found = digests.of(photo)
+    digests.keep()
+    assert victim.read_text() == "mine"
+    assert not memory.is_symlink()
+    again = FileDigests(memory)
+    assert (again.of(photo), again.anew) == (found, [])
 
 
 def test_files_are_read_once(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from metann.cascade.inputs import read_cascade, read_report
 from metann.config.cascade import CascadeChoice
 from metann.data.prepared import read_info, read_prepared
 from metann.errors import MetannError
-from metann.headers import Description, read_sealed_json
+from metann.files.headers import Description, read_sealed_json
 from metann.hypernetwork.model import load_generator
 from metann.mnn.expert_sets import SetHeader
 from metann.model import FAMILIES as MODELS

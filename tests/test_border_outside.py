@@ -20,8 +20,8 @@ from metann.config.run import Config
 from metann.config.section import read_section
 from metann.data.classes import fingerprint, recorded
 from metann.datasets import _torchvision
-from metann.digests import FileDigests
 from metann.errors import MetannError
+from metann.files.digests import FileDigests
 from metann.stages.prepare_data import prepare_data
 from metann.workflow.expected import expected
 from metann.workflow.outside import outside_of, told

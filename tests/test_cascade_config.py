@@ -11,7 +11,7 @@ from metann.config.cascade import CascadeSection, MemorySection, WorkloadSection
 from metann.config.run import Config
 from metann.config.section import flags, read_section
 from metann.errors import MetannError
-from metann.files import write_json
+from metann.files.text import write_json
 
 ROOT = Path(__file__).parent.parent
 BAD = [

@@ -11,7 +11,7 @@ from conftest import ROOT, snakemake
 from copied_results import adopted
 from PIL import Image
 
-from metann.files import read_json
+from metann.files.text import read_json
 from metann.tables.frames import read_frame
 
 pytestmark = pytest.mark.slow

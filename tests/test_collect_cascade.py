@@ -15,7 +15,7 @@ from metann.config.cascade import CascadeChoice, CascadeSearch
 from metann.config.section import read_section
 from metann.errors import MetannError
 from metann.figures._captions import tables_of
-from metann.files import write_json
+from metann.files.text import write_json
 from metann.stages.choose_cascade import choose_cascade
 from metann.stages.collect_cascade import collect_cascade
 from metann.stages.replay_memory import replay_memory

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from metann.errors import MetannError
-from metann.files import atomic, read_json, together, write_json, write_text
+from metann.files.atomic import atomic, together
+from metann.files.text import read_json, write_json, write_text
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -129,7 +130,7 @@ def test_new_files_never_stand_beside_old_ones(tmp_path: Path, monkeypatch: pyte
             raise OSError(28, "No space left on device")
         replace(source, target)
 
-    monkeypatch.setattr("metann.files.os.replace", watched)
+    monkeypatch.setattr("metann.files.atomic.os.replace", watched)
     with pytest.raises(MetannError, match="No space left"):
         write_both(paths)
     assert seen == [[], ["new"]]
@@ -145,7 +146,7 @@ def test_a_signal_waits_until_all_files_are_there(tmp_path: Path, monkeypatch: p
         time.sleep(0.05)
         replace(source, target)
 
-    monkeypatch.setattr("metann.files.os.replace", interrupted)
+    monkeypatch.setattr("metann.files.atomic.os.replace", interrupted)
     other = threading.Thread(target=ended.wait)
     other.start()
     try:

@@ -24,8 +24,6 @@ FLOORS: list[dict[str, tuple[str, ...]]] = [
         "thresholds": (),
         "layout": (),
         "function_call": (),
-        "headers": (),
-        "digests": (),
     },
     {"config": (), "cost": (), "statistics": (), "networks": (), "compute": ()},
     {"tables": (), "weights": (), "figures": ()},

@@ -20,7 +20,7 @@ from metann.config.network import NetworkSection
 from metann.cost.macs import count_macs
 from metann.data.prepared import read_prepared
 from metann.errors import MetannError
-from metann.files import write_json
+from metann.files.text import write_json
 from metann.mnn.combination import combine
 from metann.mnn.evaluation import prefix_lengths, prefix_mask
 from metann.model import FAMILIES, KINDS, load

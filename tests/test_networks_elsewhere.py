@@ -18,8 +18,8 @@ from metann.config.mixture_parts import ExpertsSection, GateSection
 from metann.config.network import NetworkSection
 from metann.config.section import read_section
 from metann.cost.macs import count_macs
-from metann.digests import source_digest
 from metann.errors import MetannError
+from metann.files.digests import source_digest
 from metann.hypernetwork.classifiers import build_classifier
 from metann.networks._build import build
 from metann.weights.files import load_weights, save_weights

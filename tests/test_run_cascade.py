@@ -28,7 +28,7 @@ from metann.cost.energy import Meter
 from metann.cost.sensors import Source
 from metann.data.prepared import read_prepared
 from metann.errors import MetannError
-from metann.files import read_json, write_json
+from metann.files.text import read_json, write_json
 from metann.stages.export_probabilities import export_probabilities
 from metann.stages.prepare_data import prepare_data
 from metann.stages.replay_memory import replay_memory

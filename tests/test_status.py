@@ -13,7 +13,7 @@ from conftest import metann
 
 from metann import layout
 from metann.errors import MetannError
-from metann.files import read_json, write_json
+from metann.files.text import read_json, write_json
 from metann.plan.jobs import Job, read_progress, write_jobs
 from metann.plan.progress import progress_lines
 from metann.plan.snakemake_log import failures

@@ -18,7 +18,7 @@ from metann.config.section import read_section
 from metann.cost.macs import count_macs
 from metann.data.prepared import read_prepared
 from metann.errors import MetannError
-from metann.headers import read_sealed_json, write_sealed_json
+from metann.files.headers import read_sealed_json, write_sealed_json
 from metann.mnn.expert_sets import belongs
 from metann.mnn.inputs import read_evaluations
 from metann.mnn.setting import functions_of

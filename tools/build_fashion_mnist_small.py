@@ -17,7 +17,7 @@ import numpy as np
 
 from metann.datasets._idx import DEBIAN_FASHION_MNIST, read_idx_pair
 from metann.datasets.fashion_mnist_small import FILE, N_TEST, N_TRAIN, N_VAL, SHA256
-from metann.files import atomic
+from metann.files.atomic import atomic
 
 
 def archive(arrays: dict[str, np.ndarray]) -> bytes:

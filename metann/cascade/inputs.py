@@ -11,7 +11,7 @@ from metann.cascade.held_out import HeldOut, Network
 from metann.config.cascade import ChainSection
 from metann.config.section import read_section
 from metann.errors import MetannError
-from metann.headers import read_sealed_json
+from metann.files.headers import read_sealed_json
 from metann.tables.join import check_seed
 from metann.tables.samples import Probabilities, Samples
 from metann.tables.together import read_together, tables_of

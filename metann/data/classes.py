@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metann.data.raw import folder_of
-from metann.digests import FileDigests
 from metann.errors import MetannError
-from metann.files import read_json
+from metann.files.digests import FileDigests
+from metann.files.text import read_json
 from metann.registry import dataset_classes, files_with
 
 if TYPE_CHECKING:

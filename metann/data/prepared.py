@@ -16,10 +16,10 @@ from metann.data.classes import counting, fingerprint
 from metann.data.duplicates import find_duplicates, settle
 from metann.data.raw import RawDataset
 from metann.data.split import assign_splits
-from metann.digests import FileDigests
 from metann.errors import MetannError, exhausted, failed_system
-from metann.files import atomic
-from metann.headers import read_sealed_json, write_sealed_json
+from metann.files.atomic import atomic
+from metann.files.digests import FileDigests
+from metann.files.headers import read_sealed_json, write_sealed_json
 from metann.tables.notices import class_notices
 from metann.tables.probabilities import SPLITS, Samples, digest_of, read_samples, write_samples
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from metann.data.raw import RawDataset, folder_of
 from metann.datasets._idx import has_idx, idx_files, read_idx_pair
-from metann.digests import FileDigests, combined
 from metann.errors import MetannError
+from metann.files.digests import FileDigests, combined
 
 if TYPE_CHECKING:
     from metann.config.data import DataSection

@@ -18,7 +18,7 @@ from metann.data.raw import RawDataset, folder_of
 from metann.datasets._pictures import read_pictures
 from metann.datasets._search import normal, printable
 from metann.datasets._splits import pictures_of, read_layout
-from metann.digests import FileDigests, combined
+from metann.files.digests import FileDigests, combined
 
 if TYPE_CHECKING:
     from metann.config.data import DataSection

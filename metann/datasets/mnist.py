@@ -7,7 +7,7 @@ from metann.datasets._torchvision import check_mnist, fingerprint_mnist, load_mn
 
 if TYPE_CHECKING:
     from metann.config.data import DataSection
-    from metann.digests import FileDigests
+    from metann.files.digests import FileDigests
 
 CLASSES = 10
 

@@ -10,7 +10,7 @@ from matplotlib.transforms import Bbox
 
 from metann.figures._labels import spread
 from metann.figures._style import settings_of_style
-from metann.files import atomic
+from metann.files.atomic import atomic
 
 _GRID = 2**20  # boxes of a figure lie on multiples of 1 / this of its width and height
 

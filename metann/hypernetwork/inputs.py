@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metann.errors import MetannError
-from metann.headers import Description
+from metann.files.headers import Description
 from metann.hypernetwork.evaluation import METHOD, multiclass_rows
 from metann.tables.frames import read_frame
 from metann.tables.probabilities import read_probabilities

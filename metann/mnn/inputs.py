@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from metann.errors import MetannError, one_of
-from metann.headers import read_sealed_json
+from metann.files.headers import read_sealed_json
 from metann.mnn.expert_sets import SetHeader
 from metann.mnn.prefix import Prefix
 from metann.mnn.setting import functions_of

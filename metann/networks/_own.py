@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import nn
 
-from metann.digests import source_digest
 from metann.errors import MetannError
+from metann.files.digests import source_digest
 from metann.networks._checked import checked
 from metann.registry import own_network
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from metann import layout
 from metann.errors import MetannError
-from metann.files import read_json, write_json
+from metann.files.text import read_json, write_json
 from metann.plan.snakemake_log import failures, is_over, own_words
 from metann.training.history import Row, read_history
 

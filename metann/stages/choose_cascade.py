@@ -37,7 +37,7 @@ def choose_cascade(
     from metann.cascade.frontier import cascade_of, settings_of, with_choice
     from metann.config.cascade_answers import way
     from metann.errors import MetannError
-    from metann.headers import write_sealed_json
+    from metann.files.headers import write_sealed_json
     from metann.tables.frames import read_frame, write_frame
     from metann.workflow.provenance import stage_code
 

@@ -27,7 +27,7 @@ def collect_cascade(
 
     from metann.cascade.inputs import read_report
     from metann.cascade.summary import summarise
-    from metann.files import write_text
+    from metann.files.text import write_text
     from metann.tables.frames import read_frame, write_frame
     from metann.workflow.provenance import stage_code
 

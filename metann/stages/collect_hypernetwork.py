@@ -23,7 +23,7 @@ def collect_hypernetwork(
     figures
         Names of figures that the page links to.
     """
-    from metann.files import write_text
+    from metann.files.text import write_text
     from metann.hypernetwork.choice import arm_means, difference_rows, generator_rows, setting_rows
     from metann.hypernetwork.inputs import read_evaluated, read_networks
     from metann.hypernetwork.summary import summarise

@@ -41,7 +41,7 @@ def collect_mixture(
     import pandas as pd
 
     from metann.errors import MetannError
-    from metann.files import write_text
+    from metann.files.text import write_text
     from metann.mixture.choice import settings
     from metann.mixture.comparisons import choice_frame, comparisons_frame, methods_frame, seeds_of
     from metann.mixture.controls import check_all, control_rows, controls_frame, parse_roles

@@ -43,7 +43,7 @@ def collect_mnn(
     import pandas as pd
 
     from metann import layout
-    from metann.files import write_text
+    from metann.files.text import write_text
     from metann.mnn.choice import choose, settings
     from metann.mnn.controls import at_chosen_cell, curves
     from metann.mnn.inputs import read_cells, read_controls, read_evaluations, read_expert_sets, read_self_checks

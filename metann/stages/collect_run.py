@@ -28,7 +28,7 @@ def collect_run(
     from metann import layout
     from metann.data.prepared import INFO, read_info
     from metann.errors import MetannError
-    from metann.files import read_text, write_text
+    from metann.files.text import read_text, write_text
     from metann.report.frontier import frontiers
     from metann.report.notices import chance_notices, image_notices, network_notices
     from metann.report.overview import meet, network_rows, summarise

@@ -22,7 +22,7 @@ def count_training(*, experts: Path, switch: Path, history: Path, output: Path, 
     second
         training.csv of the network that experts start from, where it is not the switch.
     """
-    from metann.headers import write_sealed_json
+    from metann.files.headers import write_sealed_json
     from metann.mnn.inputs import read_trainings
     from metann.mnn.training_length import training_length
     from metann.tables.probabilities import read_probabilities

@@ -44,7 +44,7 @@ def evaluate_mnn(
     import numpy as np
 
     from metann.errors import MetannError
-    from metann.files import write_json
+    from metann.files.text import write_json
     from metann.mnn.calibration import calibrated
     from metann.mnn.combination import prefix_correct
     from metann.mnn.inputs import evaluated, evaluation_metadata, read_experts

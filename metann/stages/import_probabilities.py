@@ -24,7 +24,7 @@ def import_probabilities(*, name: str, network: NetworkSection, output: Path) ->
     """
     import numpy as np
 
-    from metann.digests import FileDigests
+    from metann.files.digests import FileDigests
     from metann.tables.imported import read_foreign, rename
     from metann.tables.notices import say
     from metann.tables.probabilities import write_probabilities

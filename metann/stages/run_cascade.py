@@ -74,8 +74,9 @@ def run_cascade(
         from metann.cost.energy import find_meter
         from metann.data.prepared import read_prepared
         from metann.errors import MetannError
-        from metann.files import together, write_text
-        from metann.headers import write_sealed_json
+        from metann.files.atomic import together
+        from metann.files.headers import write_sealed_json
+        from metann.files.text import write_text
         from metann.tables.frames import write_frame
         from metann.workflow.provenance import stage_code
 

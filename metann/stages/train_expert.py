@@ -59,7 +59,7 @@ def train_expert(
     from metann.compute.process import start_torch
     from metann.data.prepared import read_prepared
     from metann.errors import MetannError
-    from metann.headers import read_sealed_json, write_sealed_json
+    from metann.files.headers import read_sealed_json, write_sealed_json
     from metann.mnn.experts import train_one
     from metann.mnn.lesson import Lesson, costs_of, described
     from metann.mnn.tail_experts import TailLesson, train_tail

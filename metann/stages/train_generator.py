@@ -52,8 +52,8 @@ def train_generator(
     from metann.compute.process import start_torch
     from metann.cost.macs import count_macs, count_parameters
     from metann.data.prepared import read_prepared
-    from metann.digests import own_sources
     from metann.errors import MetannError
+    from metann.files.digests import own_sources
     from metann.hypernetwork.classifiers import build_classifier
     from metann.hypernetwork.generators import build_generator
     from metann.hypernetwork.images import ClassImages

@@ -42,7 +42,7 @@ def train_mixture(
     from metann.config.mixture_setting import SettingSection, expand
     from metann.config.section import read_section
     from metann.data.prepared import read_prepared
-    from metann.digests import FileDigests, own_sources
+    from metann.files.digests import FileDigests, own_sources
     from metann.mixture.build import Shape, describe, matched
     from metann.mixture.embedding import embedding
     from metann.mixture.parts import parts_of

@@ -53,9 +53,9 @@ def train_network(
     from metann.compute.process import start_torch
     from metann.data.folds import fold_of
     from metann.data.prepared import read_prepared
-    from metann.digests import FileDigests, own_sources
     from metann.errors import MetannError
-    from metann.headers import read_sealed_json
+    from metann.files.digests import FileDigests, own_sources
+    from metann.files.headers import read_sealed_json
     from metann.networks._build import build
     from metann.seeds import derive_seed
     from metann.training.classifier import COLUMNS, LabelledImages, train

@@ -37,7 +37,7 @@ def write_page(
     from metann import layout
     from metann.errors import MetannError
     from metann.figures._captions import caption
-    from metann.files import read_text, write_text
+    from metann.files.text import read_text, write_text
     from metann.registry import family_of
     from metann.report.frontier import sentences
     from metann.report.latency import sentences as latency_sentences

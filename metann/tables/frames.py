@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from metann.files import atomic
+from metann.files.atomic import atomic
 from metann.tables.columns import to_arrow
 from metann.tables.sealed import read_sealed, seal
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from metann.errors import MetannError
-from metann.files import atomic
+from metann.files.atomic import atomic
 from metann.tables.columns import is_number, is_text, one_line, to_numpy
 from metann.tables.samples import SPLITS, Column, ExpertProbabilities, Gate, Probabilities, Samples, as_arrow
 from metann.tables.sealed import CURE, read_sealed, seal

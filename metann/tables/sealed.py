@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from metann.errors import MetannError, exhausted, failed_system
-from metann.headers import Description, check_types, parse_header
+from metann.files.headers import Description, check_types, parse_header
 from metann.tables.headers import header_of
 
 _META = b"metann"

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from metann.files import atomic
+from metann.files.atomic import atomic
 
 
 def save_checkpoint(path: Path, key: str, content: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from metann.errors import MetannError
-from metann.files import write_text
+from metann.files.text import write_text
 
 
 class Length(BaseModel):

@@ -15,10 +15,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from metann.digests import source_digest
 from metann.errors import MetannError, exhausted, failed_system
-from metann.files import atomic
-from metann.headers import Description, check_types, parse_header
+from metann.files.atomic import atomic
+from metann.files.digests import source_digest
+from metann.files.headers import Description, check_types, parse_header
 from metann.registry import own_network
 from metann.weights.headers import header_of
 from metann.weights.unfilled import REQUIRED, at_most, build_unfilled

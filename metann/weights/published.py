@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from metann.errors import MetannError
-from metann.files import atomic
+from metann.files.atomic import atomic
 from metann.registry import TIMM
 from metann.weights import pretrained_timm, published_imagenet
 from metann.weights.files import check_header, fill, read_header

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metann.digests import FileDigests, combined
+from metann.files.digests import FileDigests, combined
 
 if TYPE_CHECKING:
     from metann.config.mixture_setting import SettingSection

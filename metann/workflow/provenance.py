@@ -16,9 +16,9 @@ from importlib import metadata, util
 from pathlib import Path
 
 from metann import registry
-from metann.digests import code_without_words, own_sources
 from metann.errors import MetannError
-from metann.files import write_json
+from metann.files.digests import code_without_words, own_sources
+from metann.files.text import write_json
 
 ROOT = Path(__file__).parents[2]
 # The configuration steers a stage only through its flags, which are params of the rule; the workflow makes no result.

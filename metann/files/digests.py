@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from metann.errors import MetannError
+from metann.files.atomic import atomic
 from metann.registry import own_network
 
 
@@ -105,9 +106,7 @@ class FileDigests:
         """Write down what was asked for; a folder that cannot be written costs time alone."""
         if self.memory is None or len(self.anew) == self._kept:
             return
-        with contextlib.suppress(OSError):
-            self.memory.parent.mkdir(parents=True, exist_ok=True)
-            other = self.memory.with_name(f"{self.memory.name}.{os.getpid()}")
-            other.write_text(json.dumps(self._known | self._new), encoding="utf-8")
-            other.replace(self.memory)
+        with contextlib.suppress(OSError, MetannError):
+            with atomic(self.memory) as temporary:
+                temporary.write_text(json.dumps(self._known | self._new), encoding="utf-8")
             self._kept = len(self.anew)

@@ -4,7 +4,6 @@ import contextlib
 import errno
 import fcntl
 import hashlib
-import json
 import os
 import secrets
 import signal
@@ -13,9 +12,8 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from metann.errors import MetannError, failed_system
+from metann.errors import MetannError
 
 _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 _DEAD_S = 24 * 3600  # what another machine has left for so long is left for good
@@ -181,48 +179,3 @@ def _is_of_another(error: OSError, temporary: Path) -> bool:
     if named:
         return not any(name == temporary or name in temporary.parents for name in named)
     return isinstance(error, FileNotFoundError)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text, whole or not at all."""
-    with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def read_text(path: Path) -> str:
-    """Read UTF-8 text.
-
-    Raises:
-        MetannError: the file is missing or no text.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise MetannError(f"no file {path}; run the stage that makes it, or check the path") from None
-    except OSError as error:
-        raise failed_system(path, error) from None
-    except UnicodeDecodeError as error:
-        raise MetannError(f"cannot read {path} as text: {error}; delete it and run snakemake again") from None
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON with sorted keys, whole or not at all; a number that is not finite is refused (ValueError)."""
-    write_text(path, json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """Read JSON.
-
-    Raises:
-        MetannError: the file is missing or not JSON, or the system cannot read it.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise MetannError(f"no file {path}; run the stage that makes it, or check the path") from None
-    except OSError as error:
-        raise failed_system(path, error) from None
-    except RecursionError:
-        raise MetannError(f"cannot read {path} as JSON: it is nested too deep to be ours; delete it and run snakemake again") from None
-    except (UnicodeDecodeError, json.JSONDecodeError, ValueError) as error:
-        raise MetannError(f"cannot read {path} as JSON: {error}; delete it and run snakemake again") from None

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from metann.errors import MetannError
-from metann.files import read_json, write_json
+from metann.files.text import read_json, write_json
 
 _CURE = "delete it and run snakemake again"
 
