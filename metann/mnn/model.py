@@ -15,13 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from metann.compute.answer import Answer, answer_of, pixels
-from metann.compute.inference import CPU_BATCH, in_pieces
 from metann.compute.normalise import normalise
 from metann.compute.process import exact_arithmetic
 from metann.cost.macs import count_macs
 from metann.errors import MetannError
 from metann.function_call import SwitchFunction
-from metann.mnn.calibration import apply_expert_temperature, apply_temperature
+from metann.mnn.asked import Asked, logits
+from metann.mnn.calibration import apply_temperature
 from metann.mnn.combination import combine_answers, log_odds_added
 from metann.mnn.evaluation import prefix_lengths, prefix_mask
 from metann.mnn.packed import packed_header, read_packed
@@ -80,7 +80,6 @@ class MetaNeuralNetwork(nn.Module):
             raise MetannError(f"{len(experts)} experts for {classes} classes; each class needs one, or None")
         self.switch, self.rule, self.header, self.tail, self.trunk = switch, rule, header, tail, trunk
         self.experts = nn.ModuleDict({str(c): expert for c, expert in enumerate(experts) if expert is not None})
-        self._expert_of = list(experts)  # a ModuleDict takes longer to look into than a small network's layer to run
         self.function = SwitchFunction.parse(rule.switch_function)
         self._added_K = np.zeros(classes) if rule.for_all_classes else log_odds_added(rule.combine, rule.prior_K, classes)
         self._added = self._added_K.tolist()
@@ -88,20 +87,13 @@ class MetaNeuralNetwork(nn.Module):
         self._mean, self._std = tuple(header["mean"]), tuple(header["std"])
         self.macs = count_macs(switch, *self._shape[:2])
         names = trunk_names(switch, header["architecture"], tail) if tail else []
-        behind = self.macs
-        if tail:
-            behind -= count_macs(nn.Sequential(*map(switch.get_submodule, names)), *self._shape[:2])
-        self._macs_K = np.array([behind if expert is not None else 0 for expert in experts], np.int64)
-        self.trunk_macs = 0 if trunk is None else self.macs - behind
-        self._seen: list[Tensor] = []
+        of_trunk = count_macs(nn.Sequential(*map(switch.get_submodule, names)), *self._shape[:2]) if tail else 0
+        macs_K = np.array([self.macs - of_trunk if expert is not None else 0 for expert in experts], np.int64)
+        self._asked = Asked(experts, rule, macs_K, trunk, of_trunk if trunk is not None else 0, on_features=tail > 0)
         if tail and trunk is None:
-            switch.get_submodule(names[-1]).register_forward_hook(self._take)
+            switch.get_submodule(names[-1]).register_forward_hook(self._asked.overhear)
         self.register_buffer("_place", torch.empty(0), persistent=False)  # goes where the module goes; to find a parameter takes longer
         self.requires_grad_(False).eval().to(memory_format=torch.channels_last)
-
-    def _take(self, module: nn.Module, given: Any, features: Tensor) -> None:  # noqa: ARG002
-        """Keep what the switch's trunk says, batch by batch."""
-        self._seen.append(features)
 
     @property
     def class_names(self) -> list[str]:
@@ -141,7 +133,7 @@ class MetaNeuralNetwork(nn.Module):
             found = f"{getattr(images_NCHW, 'dtype', type(images_NCHW).__name__)} of shape {tuple(getattr(images_NCHW, 'shape', ()))}"
             raise MetannError(f"images are {found}; needed: a tensor of torch.uint8 of shape (N, {', '.join(map(str, self._shape))})")
         device = self._buffers["_place"].device  # as an attribute it would take longer
-        self._seen.clear()
+        self._asked.forget()
         with torch.inference_mode(), exact_arithmetic(device):
             pixels_NCHW = normalise(images_NCHW.to(device), self._mean, self._std)
             alone = len(images_NCHW) == 1 and self.rule.switch_temperature is None
@@ -158,12 +150,13 @@ class MetaNeuralNetwork(nn.Module):
             MetannError: images of another type or shape.
         """
         p_NK, active_NK, _ = (part.numpy() for part in self(pixels(images_NCHW, *self._shape[:2])))
-        ran_NK = active_NK & (self._macs_K > 0)
+        ran_NK = active_NK & (self._asked.macs_K > 0)
         ran, macs, parts = [np.ones((len(p_NK), 1), bool)], [self.macs], ["switch"]
         if self.trunk is not None:
-            ran, macs, parts = [*ran, ran_NK.any(axis=1, keepdims=True)], [*macs, self.trunk_macs], [*parts, "second trunk"]
+            ran, macs, parts = [*ran, ran_NK.any(axis=1, keepdims=True)], [*macs, self._asked.trunk_macs], [*parts, "second trunk"]
         experts = (f"expert {name}" for name in self.class_names)
-        return answer_of(p_NK, np.concatenate([*ran, ran_NK], axis=1), [*macs, *self._macs_K], (*parts, *experts), active_NK=active_NK)
+        ran_NP, macs_P = np.concatenate([*ran, ran_NK], axis=1), [*macs, *self._asked.macs_K]
+        return answer_of(p_NK, ran_NP, macs_P, (*parts, *experts), active_NK=active_NK)
 
     def _one(self, pixels_1CHW: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """One image, in plain floats: beside a small network the calls of array libraries would take longer than the network."""
@@ -174,86 +167,33 @@ class MetaNeuralNetwork(nn.Module):
         else:
             length = int(prefix_lengths(self.function.name, self.function.parameters, [switch_K])[0])
             active = sorted(range(len(switch_K)), key=switch_K.__getitem__, reverse=True)[:length]  # a stable sort: ties by class
-        answers, macs, asked_K, source = {}, self.macs, [False] * len(switch_K), None
-        for c in active:
-            asked_K[c] = True
-            if (expert := self._expert_of[c]) is None:
-                answers[c] = switch_K if self.rule.for_all_classes else switch_K[c]
-                continue
-            if source is None:
-                source = self._source(pixels_1CHW)
-                macs += self.trunk_macs
-            said_K = class_probabilities(expert(source))
-            answers[c] = said_K.float().tolist()[0] if self.rule.for_all_classes else said_K.tolist()[0][c]
-            macs += int(self._macs_K[c])
+        answers, macs = self._asked.one(pixels_1CHW, switch_K, active)
         rule = {"rule": self.rule.combine, "weights": self.rule.weights}
         if self.rule.for_all_classes:
             p_K = combine_one_vector(switch_K, list(answers.values()), **rule)
         else:
             p_K = combine_one(switch_K, answers, added_K=self._added, **rule)
-        return np.array([p_K]), np.array([asked_K]), np.array([macs])
-
-    def _source(self, pixels_NCHW: Tensor) -> Tensor:
-        """What experts look at: pixels, or features of the trunk that they stand on; after the switch ran on these images."""
-        if not self.tail:
-            return pixels_NCHW
-        if self.trunk is not None:
-            return _logits(self.trunk, pixels_NCHW)
-        return self._seen[0] if len(self._seen) == 1 else torch.cat(self._seen)
+        asked_K = [c in answers for c in range(len(switch_K))]
+        return np.array([p_K]), np.array([asked_K]), np.array([self.macs + macs])
 
     def _many(self, pixels_NCHW: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        raw_NK = class_probabilities(_logits(self.switch, pixels_NCHW)).float().cpu().numpy()
+        raw_NK = class_probabilities(logits(self.switch, pixels_NCHW)).float().cpu().numpy()
         switch_NK = raw_NK.astype(np.float64)
         if self.rule.switch_temperature is not None:
             switch_NK = apply_temperature(raw_NK, self.rule.switch_temperature).astype(np.float32).astype(np.float64)
         active_NK = prefix_mask(switch_NK, prefix_lengths(self.function.name, self.function.parameters, switch_NK))
-        ran_NK = active_NK & (self._macs_K > 0)
         class_M, image_M = np.nonzero(active_NK.T)
-        answers = self._ask(pixels_NCHW, raw_NK, class_M, image_M, ran_NK.any(axis=1))
+        answers, macs_N = self._asked.many(pixels_NCHW, raw_NK, active_NK, class_M, image_M)
         rule = {"rule": self.rule.combine, "weights": self.rule.weights}
         if self.rule.for_all_classes:
             p_NK = combine_vectors(switch_NK, image_M, answers, **rule)
         else:
             p_NK = combine_answers(switch_NK, image_M, class_M, answers, added_K=self._added_K, **rule)
-        return p_NK, active_NK, active_NK @ self._macs_K + self.macs + self.trunk_macs * ran_NK.any(axis=1)
-
-    def _ask(self, pixels_NCHW: Tensor, switch_NK: np.ndarray, class_M: np.ndarray, image_M: np.ndarray, ran_N: np.ndarray) -> np.ndarray:
-        """(M,) float64 answers, or (M, K) float32 of experts for all classes; `class_M` rises, so each expert's images lie together. One
-        transfer from the device for all."""
-        if not len(class_M):
-            return np.zeros((0, switch_NK.shape[1]) if self.rule.for_all_classes else 0)
-        counts_K = np.bincount(class_M)
-        asked = counts_K.nonzero()[0].tolist()
-        source, place_N = pixels_NCHW, np.arange(len(ran_N))
-        if self.tail and ran_N.any():
-            if self.trunk is None:
-                source = self._source(pixels_NCHW)
-            else:  # runs once for every image about which an expert is asked
-                source, place_N = self._source(_rows(pixels_NCHW, np.flatnonzero(ran_N))), np.cumsum(ran_N) - 1
-        answers, start = [], 0
-        for c in asked:
-            stop = start + int(counts_K[c])
-            answers.append(self._answers(source, place_N, switch_NK, c, image_M[start:stop]))
-            start = stop
-        answered = (answers[0] if len(answers) == 1 else torch.cat(answers)).cpu().numpy()
-        if (temperatures_K := self.rule.expert_temperatures_K) is not None:
-            apply = apply_temperature if self.rule.for_all_classes else apply_expert_temperature
-            answered = answered.astype(np.float64)
-            for c in asked:
-                answered[class_M == c] = apply(answered[class_M == c], temperatures_K[c])
-        return answered
-
-    def _answers(self, source: Tensor, place_N: np.ndarray, switch_NK: np.ndarray, c: int, image_M: np.ndarray) -> Tensor:
-        """Answers of expert c about M images, on their device."""
-        if (expert := self._expert_of[c]) is None:
-            p_MK = torch.from_numpy(switch_NK[image_M]).to(source.device)
-        else:
-            p_MK = class_probabilities(_logits(expert, _rows(source, place_N[image_M])))
-        return p_MK.float() if self.rule.for_all_classes else p_MK[:, c].double()
+        return p_NK, active_NK, macs_N + self.macs
 
     def save(self, path: Path | str) -> None:
         """Write everything into one safetensors file, whole or not at all."""
-        parts = Parts(self.switch, self._expert_of, self.tail, self.trunk)
+        parts = Parts(self.switch, self._asked.experts, self.tail, self.trunk)
         save_weights(Path(path), self.state_dict(), packed_header(self.header, self.rule, parts))
 
     @classmethod
@@ -288,14 +228,3 @@ class MetaNeuralNetwork(nn.Module):
         if state is not None:
             fill(network, state, path, f"a meta neural network of {header['architecture']}")
         return network
-
-
-def _logits(network: nn.Module, pixels_NCHW: Tensor) -> Tensor:
-    if len(pixels_NCHW) <= CPU_BATCH:
-        return network(pixels_NCHW)
-    return torch.cat([network(piece) for piece in in_pieces(pixels_NCHW, pixels_NCHW.device)])
-
-
-def _rows(images: Tensor, rows: np.ndarray) -> Tensor:
-    """Some images of a batch; all of them where all are wanted in order, which `rows` of as many are."""
-    return images if len(rows) == len(images) else images[torch.from_numpy(rows).to(images.device)]
