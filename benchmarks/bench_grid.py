@@ -23,9 +23,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from metann.mnn.combination import prefix_correct
 from metann.mnn.curve import curve_from_prefix
 from metann.mnn.evaluation import evaluate_thresholds
+from metann.mnn.prefix_table import prefix_correct
 
 IMAGES, CLASSES = 10_000, 10
 DATASET_THRESHOLDS = np.arange(10, 21) / 100

@@ -247,6 +247,13 @@ def test_heavy_libraries_wait(statement: str, unwanted: set[str]) -> None:
     assert not unwanted & loaded
 
 
+def test_modules_hold_one_thing_and_the_root_holds_doors_and_ground_alone() -> None:
+    """A module of more than 250 lines usually holds two things; the root has room for eleven."""
+    lines = {path: len(path.read_text().splitlines()) for path in [*PACKAGE.rglob("*.py"), *(ROOT / "rules").glob("*.smk")]}
+    assert [str(path) for path, number in lines.items() if number > 250] == []
+    assert len(list(PACKAGE.glob("*.py"))) <= 11
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.name)
 def test_benchmarks_import_what_is_there(path: Path) -> None:
     """No test runs them: a name that moved would be missed only when somebody measures."""

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metann.errors import MetannError
-from metann.mnn.combination import combine, prefix_correct, prefix_order, prefix_predictions
+from metann.mnn.combination import combine
+from metann.mnn.prefix_table import prefix_correct, prefix_order, prefix_predictions
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "probabilities"
 ZERO = Fraction(1, 10**2000)

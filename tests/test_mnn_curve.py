@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from test_mnn_combination import RULES, SHARED, prior_of, tables
 
 from metann.errors import MetannError
-from metann.mnn.combination import combine, prefix_correct
+from metann.mnn.combination import combine
 from metann.mnn.curve import curve_from_prefix, threshold_curve
+from metann.mnn.prefix_table import prefix_correct
 
 
 def by_counting(switch_NK, expert_NK, labels_N, t, **rule):

@@ -8,11 +8,12 @@ from test_mnn_combination import SHARED, tables
 
 from metann import registry
 from metann.errors import MetannError
-from metann.mnn import combination, expert_sets, switch_functions
-from metann.mnn.combination import combine, prefix_correct, prefix_predictions
+from metann.mnn import expert_sets, prefix_table, switch_functions
+from metann.mnn.combination import combine
 from metann.mnn.curve import curve_from_prefix
 from metann.mnn.evaluation import correct_at, evaluate_lengths, evaluate_thresholds, lengths_at, prefix_lengths, prefix_mask
 from metann.mnn.prefix import Prefix, cell, cells
+from metann.mnn.prefix_table import prefix_correct, prefix_predictions
 from metann.mnn.setting import functions_in
 
 
@@ -30,7 +31,7 @@ def test_blocks_of_any_size_count_the_same(rng, monkeypatch, block):
     switch_NK, expert_NK, labels_N = rng.dirichlet(np.ones(5), 83), rng.random((83, 5)), rng.integers(0, 5, 83)
     thresholds_T = [0.1, 0.9, 0.3, *switch_NK[0]]
     whole_NJ = np.stack([prefix_predictions(s[None], e[None])[0] for s, e in zip(switch_NK, expert_NK, strict=True)]) == labels_N[:, None]
-    monkeypatch.setattr(combination, "_BLOCK", block)
+    monkeypatch.setattr(prefix_table, "_BLOCK", block)
     assert (prefix_correct(switch_NK, expert_NK, labels_N) == whole_NJ).all()
     assert ((prefix_predictions(switch_NK, expert_NK) == labels_N[:, None]) == whole_NJ).all()
     found = evaluate_thresholds(switch_NK, whole_NJ, thresholds_T)

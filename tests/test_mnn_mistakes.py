@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from test_mnn_combination import tables
 
 from metann.errors import MetannError
-from metann.mnn.combination import prefix_correct
 from metann.mnn.evaluation import evaluate_lengths
 from metann.mnn.mistakes import broken_images, misclassified_images
+from metann.mnn.prefix_table import prefix_correct
 
 
 @given(tables(rows=8), st.data())

@@ -12,7 +12,8 @@ from hypothesis.extra.numpy import arrays
 
 from metann.errors import MetannError
 from metann.mnn.calibration import UNSURE, WEIGHTS, calibrated, fit_expert_temperature, fit_weights
-from metann.mnn.combination import RULES, combine, log_odds_added, prefix_correct, prefix_order
+from metann.mnn.combination import RULES, combine, log_odds_added
+from metann.mnn.prefix_table import prefix_correct, prefix_order
 from metann.mnn.single import combine_one, combine_one_vector
 from metann.mnn.vectors import combine_vectors, vector_predictions
 from metann.tables.probabilities import Probabilities

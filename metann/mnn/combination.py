@@ -1,4 +1,4 @@
-"""How the answers of switch and experts become one prediction, for one set of active classes and for all prefixes at once.
+"""How the answers of switch and experts become one prediction, for one set of active classes; for all prefixes: `prefix_table`.
 
 Shapes: N images, K classes, J = K + 1 prefixes. S = switch_NK, E = expert_NK (column c: expert c says 'this is class c').
 
@@ -24,7 +24,6 @@ The log of the least positive float64 is -745, so no product of positive factors
 Ties go to the class with the lower index, in predictions as in the order of a prefix.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -34,7 +33,6 @@ from metann.mnn import checks
 
 RULES = ("product", "product_calibrated", "replace")
 ZERO_LOG = -1e4
-_BLOCK = 2_000_000  # numbers of a block: 16 MB in float64
 Weights = tuple[float, float]
 """a of the switch and b of the experts, both 1 but for `product_calibrated`."""
 EQUAL: Weights = (1.0, 1.0)
@@ -59,7 +57,7 @@ def combine(
     Raises:
         MetannError: shapes that differ, NaN, values outside [0, 1], unknown rule, missing or unused prior_K.
     """
-    switch_NK, expert_NK = _checked(switch_NK, expert_NK)
+    switch_NK, expert_NK = checked_tables(switch_NK, expert_NK)
     added_K = log_odds_added(rule, prior_K, switch_NK.shape[1])
     active_NK = np.asarray(active_NK)
     if active_NK.dtype != bool or active_NK.shape != switch_NK.shape:
@@ -94,7 +92,7 @@ def combine_answers(
         (N, K) float64, rows sum to 1.
     """
     score_NK = weights[0] * logarithms(switch_NK)
-    score_NK[image_M, class_M] = _active_score(score_NK[image_M, class_M], expert_M, rule, added_K[class_M], weights[1])
+    score_NK[image_M, class_M] = active_score(score_NK[image_M, class_M], expert_M, rule, added_K[class_M], weights[1])
     return probabilities_of(score_NK)
 
 
@@ -132,112 +130,17 @@ def log_odds_added(rule: str, prior_K: Any, classes: int) -> np.ndarray:
     return np.full(classes, np.log(classes - 1)) if prior_K is None else -_logit_of_prior(prior_K, classes)
 
 
-def prefix_order(switch_NK: Any) -> np.ndarray:
-    """Classes of each image from the most to the least probable; ties in order of the index.
-
-    Returns:
-        (N, K) int64; the first j entries of a row are the active classes of its prefix of length j.
-    """
-    return np.argsort(-checks.probability_table("switch_NK", switch_NK), axis=1, kind="stable")
-
-
-def prefix_predictions(
-    switch_NK: Any, expert_NK: Any, *, rule: str = "product", prior_K: Any = None, weights: Weights = EQUAL
-) -> np.ndarray:
-    """Predicted class of every image for every number of active classes.
-
-    Sorted by S, the classes that are not active compete only through their first one, and the active ones only through
-    their best so far: one running maximum, O(N K log K) with the sort.
-
-    Args:
-        switch_NK: (N, K) probabilities of the switch.
-        expert_NK: (N, K), column c is expert c's probability of its class.
-        rule: one of `RULES`.
-        prior_K, weights: for `product_calibrated` only.
-
-    Returns:
-        (N, K + 1) int64; column j: the prediction with the j most probable classes active. Column 0 is argmax S.
+def checked_tables(switch_NK: Any, expert_NK: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities of switch and experts as two (N, K) float64.
 
     Raises:
-        MetannError: as in `combine`.
+        MetannError: shapes that differ, NaN, or values outside [0, 1].
     """
-    switch_NK, expert_NK = _checked(switch_NK, expert_NK)
-    n, classes = switch_NK.shape
-    prediction_NJ = np.empty((n, classes + 1), np.int64)
-    for rows in in_blocks(n, classes):
-        prediction_NJ[rows] = _block_predictions(switch_NK[rows], expert_NK[rows], rule, prior_K, weights)
-    return prediction_NJ
-
-
-def in_blocks(n: int, classes: int) -> Iterator[slice]:
-    """Rows of a table, so many at a time that its arrays of a block take megabytes; tables themselves may take a gigabyte."""
-    step = max(1, _BLOCK // classes)
-    yield from (slice(start, start + step) for start in range(0, n, step))
-
-
-def _block_predictions(switch_NK: np.ndarray, expert_NK: np.ndarray, rule: str, prior_K: Any, weights: Weights) -> np.ndarray:
-    """`prefix_predictions` of a few checked rows."""
-    without_NK, with_NK = _scores(switch_NK, expert_NK, rule, prior_K, weights)
-    n, classes = with_NK.shape
-    order_NK = prefix_order(switch_NK)
-    without_NK = np.take_along_axis(without_NK, order_NK, axis=1)
-    with_NK = np.take_along_axis(with_NK, order_NK, axis=1)
-    prediction_NJ = np.empty((n, classes + 1), np.int64)
-    prediction_NJ[:, 0] = order_NK[:, 0]
-    score_N, class_N = np.full(n, -np.inf), np.full(n, classes)
-    for j in range(1, classes + 1):
-        score_N, class_N = _better(score_N, class_N, with_NK[:, j - 1], order_NK[:, j - 1])
-        prediction_NJ[:, j] = class_N if j == classes else _better(score_N, class_N, without_NK[:, j], order_NK[:, j])[1]
-    return prediction_NJ
-
-
-def prefix_correct(
-    switch_NK: Any, expert_NK: Any, labels_N: Any, *, rule: str = "product", prior_K: Any = None, weights: Weights = EQUAL
-) -> np.ndarray:
-    """Whether each image is classified rightly, for every number of active classes.
-
-    Every switch function is one integer j(n) per image, and its accuracy the mean of the entries [n, j(n)].
-
-    Args:
-        switch_NK: (N, K) probabilities of the switch.
-        expert_NK: (N, K), column c is expert c's probability of its class.
-        labels_N: (N,) true classes, whole numbers in 0..K-1.
-        rule: one of `RULES`.
-        prior_K, weights: for `product_calibrated` only.
-
-    Returns:
-        (N, K + 1) bool; column 0 is the switch alone, column K asks every expert.
-
-    Raises:
-        MetannError: as in `combine`, or labels of another length or range.
-    """
-    switch_NK, expert_NK = _checked(switch_NK, expert_NK)
-    labels_N = checks.class_labels(labels_N, switch_NK.shape)
-    correct_NJ = np.empty((len(switch_NK), switch_NK.shape[1] + 1), bool)
-    for rows in in_blocks(*switch_NK.shape):
-        correct_NJ[rows] = _block_predictions(switch_NK[rows], expert_NK[rows], rule, prior_K, weights) == labels_N[rows, None]
-    return correct_NJ
-
-
-def _better(score_N: np.ndarray, class_N: np.ndarray, other_N: np.ndarray, other_class_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The higher score and its class, image by image; of two equal ones the lower class."""
-    take_N = (other_N > score_N) | ((other_N == score_N) & (other_class_N < class_N))
-    return np.where(take_N, other_N, score_N), np.where(take_N, other_class_N, class_N)
-
-
-def _scores(switch_NK: Any, expert_NK: Any, rule: str, prior_K: Any, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
-    """Scores of the classes when they are not active and when they are: two (N, K) float64."""
-    added_K = log_odds_added(rule, prior_K, switch_NK.shape[1])
-    without_NK = weights[0] * logarithms(switch_NK)
-    return without_NK, _active_score(without_NK, expert_NK, rule, added_K, weights[1])
-
-
-def _checked(switch_NK: Any, expert_NK: Any) -> tuple[np.ndarray, np.ndarray]:
     switch_NK = checks.probability_table("switch_NK", switch_NK)
     return switch_NK, checks.probability_table("expert_NK", expert_NK, switch_NK.shape)
 
 
-def _active_score(without: np.ndarray, expert: np.ndarray, rule: str, added: np.ndarray, weight: float) -> np.ndarray:
+def active_score(without: np.ndarray, expert: np.ndarray, rule: str, added: np.ndarray, weight: float) -> np.ndarray:
     """Score of active classes by their score when not active and their expert's answer, element by element."""
     if rule == "replace":
         return logarithms(expert)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metann.mnn import checks
-from metann.mnn.combination import prefix_correct, prefix_order
+from metann.mnn.prefix_table import prefix_correct, prefix_order
 
 
 class CurvePoint(NamedTuple):

@@ -12,7 +12,7 @@ import numpy as np
 from metann import registry
 from metann.errors import MetannError, unknown
 from metann.mnn import checks, switch_functions
-from metann.mnn.combination import in_blocks
+from metann.mnn.prefix_table import in_blocks
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from metann.mnn import checks
-from metann.mnn.combination import prefix_order
 from metann.mnn.evaluation import correct_at, evaluate_thresholds
 from metann.mnn.prefix import Prefix
+from metann.mnn.prefix_table import prefix_order
 from metann.mnn.setting import function_of, functions_of
 
 EDGES = np.round(np.linspace(0, 1, 11), 1)

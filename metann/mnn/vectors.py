@@ -14,7 +14,8 @@ import numpy as np
 
 from metann.errors import MetannError, unknown
 from metann.mnn import checks
-from metann.mnn.combination import EQUAL, RULES, Weights, logarithms, prefix_order, probabilities_of
+from metann.mnn.combination import EQUAL, RULES, Weights, logarithms, probabilities_of
+from metann.mnn.prefix_table import prefix_order
 
 
 def combine_vectors(
@@ -41,7 +42,7 @@ def combine_vectors(
 
 
 def vector_predictions(switch_NK: Any, expert_NEK: Any, *, rule: str = "product", weights: Weights = EQUAL) -> np.ndarray:
-    """Predicted class of every image for every number of active classes, as `combination.prefix_predictions`.
+    """Predicted class of every image for every number of active classes, as `prefix_table.prefix_predictions`.
 
     Args:
         switch_NK: (N, K) probabilities of the switch.

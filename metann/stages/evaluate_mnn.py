@@ -46,9 +46,9 @@ def evaluate_mnn(
     from metann.errors import MetannError
     from metann.files.text import write_json
     from metann.mnn.calibration import calibrated
-    from metann.mnn.combination import prefix_correct
     from metann.mnn.inputs import evaluated, evaluation_metadata, read_experts
     from metann.mnn.prefix import Prefix, cells
+    from metann.mnn.prefix_table import prefix_correct
     from metann.mnn.self_check import self_check
     from metann.mnn.setting import functions_in
     from metann.mnn.vectors import vector_predictions
