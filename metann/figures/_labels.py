@@ -28,31 +28,43 @@ _MARK = 4  # points: half of what a mark takes
 
 
 class Name(Annotation):
-    """The name of a point; `spread` finds its place when the axes have theirs."""
+    """The name of a point; `spread` finds its place when the axes have theirs.
+
+    Attributes:
+        clear: (x, y) of other marks that it must not cover, in data coordinates.
+    """
+
+    clear: tuple[tuple[float, float], ...] = ()
 
 
-def name_points(axes: Axes, points: Iterable[tuple[float, float, str]], fontsize: float = 6.5) -> None:
+def name_points(
+    axes: Axes, points: Iterable[tuple[float, float, str]], clear: Iterable[tuple[float, float]] = (), fontsize: float = 6.5
+) -> None:
     """Write names beside points.
 
     Args:
         points: (x, y, name) in data coordinates.
+        clear: (x, y) of marks without a name that shall be seen too.
         fontsize: in points.
     """
+    clear = tuple(clear)
     for x, y, text in points:
         style = {"textcoords": "offset points", "fontsize": fontsize, "color": GREY, "path_effects": HALO, "annotation_clip": True}
         name = Name(text, (x, y), _PLACES[0][:2], **style, zorder=8)
         name.set_transform(IdentityTransform())
         name.set_in_layout(False)
+        name.clear = clear
         axes.add_artist(name)
 
 
 def spread(figure: Figure) -> None:
-    """Give every name the first of its places in which it covers least: other names, named points, what lies beyond its axes."""
+    """Give every name the first of its places in which it covers least: other names, marks, what lies beyond its axes."""
     scale = figure.dpi / 72
     for axes in figure.axes:
         names = [name for name in axes.get_children() if isinstance(name, Name)]
         points = [tuple(axes.transData.transform(name.xy)) for name in names]
-        taken = [_around(x, y, 0, 0, 2 * _MARK * scale, 2 * _MARK * scale, "center", "center") for x, y in points]
+        marks = points + [tuple(axes.transData.transform(point)) for point in sorted({point for name in names for point in name.clear})]
+        taken = [_around(x, y, 0, 0, 2 * _MARK * scale, 2 * _MARK * scale, "center", "center") for x, y in marks]
         # From above to below; pixels are rounded, so that the last bits of a layout decide nothing.
         for (x, y), name in sorted(zip(points, names, strict=True), key=lambda pair: (-round(pair[0][1]), round(pair[0][0]))):
             size = Text.get_window_extent(name)

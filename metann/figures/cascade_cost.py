@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from metann.figures._axes import macs_axis
 from metann.figures._cascade import cascade_facts, chosen_pair, short
-from metann.figures._style import BLACK, GREY, HALO, ORANGE, PURPLE, SKY, VERMILION, confidence_of, new_figure, no_figure, styled
+from metann.figures._labels import name_points
+from metann.figures._style import BLACK, GREY, ORANGE, PURPLE, SKY, VERMILION, confidence_of, new_figure, no_figure, styled
 from metann.statistics.intervals import over_seeds
 
 CAPTION = """
@@ -47,17 +48,14 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     _bars(axes, singles["macs"], singles["accuracy"], singles["low"], singles["high"], "s", GREY, "single network", 5)
     mean, *chosen = over_seeds(choice["accuracy"], choice["accuracy_low"], choice["accuracy_high"], confidence)
     _bars(axes, choice["macs"].mean(), mean, *np.clip(chosen, 0, 1), "o", BLACK, f"chosen: {chosen_pair(choice)}", 8)
-    for name, row in singles.iterrows():
-        _name(axes, short(str(name)), row["macs"], row["low"], (0, -9))
+    names = [(row["macs"], 100 * row["accuracy"], short(str(name))) for name, row in singles.iterrows()]
+    seen = [*zip(pairs["macs"], 100 * pairs["accuracy"], strict=True), (choice["macs"].mean(), 100 * mean)]
+    name_points(axes, names, seen)
 
-    axes.set_xscale("log")
-    low, high = min(singles["macs"].min(), pairs["macs"].min()), max(singles["macs"].max(), pairs["macs"].max())
-    _ticks(axes, low, high)
+    macs_axis(axes, [*singles["macs"], *pairs["macs"]])
     floor = 100 * min(singles["low"].min(), pairs["accuracy"].min())
     top = 100 * max(oracle["accuracy"].max(), pairs["accuracy"].max())
-    axes.set(xlim=(low / 1.3, high * 1.3), ylim=(floor - 0.09 * (top - floor), top + 0.05 * (top - floor)))
-    axes.set(xlabel="multiply-accumulates per image (millions), logarithmic", ylabel="test accuracy (%)")
-    axes.grid(color=GREY, alpha=0.18, linewidth=0.6)
+    axes.set(ylim=(floor - 0.09 * (top - floor), top + 0.05 * (top - floor)), ylabel="test accuracy (%)")
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
 
@@ -71,17 +69,3 @@ def _bars(axes: Axes, x: object, y: object, low: object, high: object, marker: s
 
 def _list(values: object) -> list[float]:
     return [float(value) for value in values] if isinstance(values, pd.Series) else [float(values)]
-
-
-def _name(axes: Axes, text: str, x: float, y: float, shift: tuple[float, float]) -> None:
-    style = {"textcoords": "offset points", "ha": "center", "fontsize": 7, "color": GREY, "path_effects": HALO, "zorder": 9}
-    axes.annotate(text, (x, 100 * y), shift, **style)
-
-
-def _ticks(axes: Axes, low: float, high: float) -> None:
-    factors = (1, 2, 5) if high / low < 100 else (1, 3) if high / low < 1000 else (1,)
-    steps = [factor * 10.0**power for power in range(-1, 13) for factor in factors]
-    axes.set_xticks([tick for tick in steps if low / 1.15 <= tick <= high * 1.15])
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1e6:,.4g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.minorticks_off()

@@ -2,14 +2,14 @@
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from metann.figures._axes import macs_axis
 from metann.figures._cascade import short
+from metann.figures._labels import name_points
 from metann.figures._style import (
     BLACK,
     BLUE,
     GREY,
-    HALO,
     ORANGE,
     PURPLE,
     VERMILION,
@@ -71,23 +71,14 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     axes.errorbar(
         [chosen["macs"]], [100 * chosen["accuracy"]], end, marker="o", color=VERMILION, markersize=7, label=label, zorder=6, **bars
     )
-    for row in singles.itertuples():
-        style = {"textcoords": "offset points", "ha": "center", "fontsize": 7, "color": GREY, "path_effects": HALO, "zorder": 7}
-        axes.annotate(short(row.network), (row.macs, 100 * row.low), (0, -9), **style)
-    low, high = min(singles["macs"].min(), front["macs"].min()), max(chosen["ensemble_macs"], singles["macs"].max())
-    axes.set_xscale("log")
-    factors = (1, 2, 5) if high / low < 100 else (1, 3) if high / low < 1000 else (1,)
-    axes.set_xticks([t for t in (f * 10.0**p for p in range(-1, 13) for f in factors) if low / 1.15 <= t <= high * 1.15])
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1e6:,.4g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.minorticks_off()
+    seen = [(chosen["ensemble_macs"], level), (chosen["macs"], 100 * chosen["accuracy"])]
+    name_points(axes, [(row.macs, 100 * row.accuracy, short(row.network)) for row in singles.itertuples()], seen)
+    macs_axis(axes, [*singles["macs"], *front["macs"], chosen["ensemble_macs"]])
     floor, top = (
         100 * min(singles["low"].min(), front["accuracy"].min(), front["judged_accuracy"].min()),
         100 * max(front["judged_accuracy"].max(), chosen["accuracy_high"]),
     )
-    axes.set(xlim=(low / 1.3, high * 1.3), ylim=(floor - 0.1 * (top - floor), top + 0.06 * (top - floor)))
-    axes.set(xlabel="multiply-accumulates per image (millions), logarithmic", ylabel="accuracy (%)")
-    axes.grid(color=GREY, alpha=0.18, linewidth=0.6)
+    axes.set(ylim=(floor - 0.1 * (top - floor), top + 0.06 * (top - floor)), ylabel="accuracy (%)")
     axes.axvline(chosen["macs"], color=BLACK, linewidth=0.5, linestyle=":", zorder=1)
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from metann.figures._axes import macs_axis
 from metann.figures._mixture import interval_text, marks, mixture_facts, mixtures_in_order, short
 from metann.figures._style import BLACK, GREY, new_figure, no_figure, styled
 
@@ -48,17 +48,9 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
             span = [100 * (1 - max(row["low"], 0.0)), 100 * (1 - min(row["high"], 1.0))]
             axes.plot([cost, cost], span, color=colour, linewidth=1.2, zorder=4)
             shown += span
-    axes.set_xscale("log")
-    low, high = float(wide["macs"].min()), float(wide["macs"].max())
-    ticks = [factor * 10.0**power for power in range(0, 13) for factor in (1, 2, 5)]
-    axes.set_xticks([tick for tick in ticks if low / 1.6 <= tick <= high * 1.6])
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1e6:,.4g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.minorticks_off()
+    macs_axis(axes, wide["macs"])
     room = 0.12 * max(max(shown) - min(shown), 1)
-    axes.set(xlim=(low / 1.5, high * 1.5), ylim=(min(shown) - room, min(max(shown) + room, 100)))
-    axes.set(xlabel="multiply-accumulates per image (millions), logarithmic", ylabel="test accuracy (%)")
-    axes.grid(color=GREY, alpha=0.18, linewidth=0.6)
+    axes.set(ylim=(min(shown) - room, min(max(shown) + room, 100)), ylabel="test accuracy (%)")
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
 

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from metann.figures._axes import log_axis, unit_of
 from metann.figures._labels import name_points
 from metann.figures._style import (
     BLACK,
@@ -31,6 +31,7 @@ is asked when the switch is unsure (blue), and above the plain networks at the s
 true class: the best that any choice of experts could buy.
 """
 OPINIONS = ("second", "generic")  # kinds of controls: one other network
+SHOWN = ("baseline", "network", *OPINIONS)
 TABLES = ("mnn_results", "mnn_choice", "mnn_controls", "mnn_curves")
 
 
@@ -67,7 +68,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
         cells = others[others["dataset_threshold"] == threshold].groupby(["switch_function", "parameter"])[[cost, "accuracy"]].mean()
         axes.plot(cells[cost], 100 * cells["accuracy"], "x", color=colours[threshold], markersize=5, markeredgewidth=1.2, zorder=5)
         if threshold == picked:
-            _name(axes, cells, cost)
+            named = cells
     axes.plot([], [], "x", color=GREY, markersize=5, label="other switch functions")
     for curve, label, style, colour in (("random_prefix", "random prefix", "-.", ORANGE), ("oracle", "oracle", ":", PURPLE)):
         line = _mean(curves, curve, picked, cost)
@@ -75,15 +76,17 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
             line[cost], 100 * line["accuracy"], style, color=colour, linewidth=1.5, label=f"{label} ({format_threshold(picked)})", zorder=3
         )
     _points(axes, controls, chosen, cost, seeds)
+    dots = pd.concat([controls[controls["kind"].isin(SHOWN)], chosen]).groupby("control", dropna=False)[[cost, "accuracy"]].mean()
+    _name(axes, named, cost, dots.dropna())
 
     axes.set_ylabel("test accuracy (%)")
     low = _limits(axes, curves, controls, level)
     seen = curves[(curves["curve"] == "threshold") & (100 * curves["accuracy"] >= low)]
     right = max(seen[cost].max(), controls[cost].max(), chosen[cost].max())
-    axes.grid(color=GREY, alpha=0.18, linewidth=0.6)
     if known:
         _macs_axis(axes, curves["mean_macs"].min(), right)
     else:
+        axes.grid(color=GREY, alpha=0.18, linewidth=0.6)
         axes.set(xlabel="experts per image (multiply-accumulates are unknown)", xlim=(-0.03 * right, 1.05 * right))
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
@@ -128,7 +131,7 @@ def _limits(axes: Axes, curves: pd.DataFrame, controls: pd.DataFrame, level: flo
         The lower end of the y axis.
     """
     mine = 100 * curves.loc[curves["curve"] == "threshold", "accuracy"]
-    real = 100 * controls.loc[controls["kind"].isin(["baseline", "network", *OPINIONS]), ["accuracy_low", "accuracy_high"]]
+    real = 100 * controls.loc[controls["kind"].isin(SHOWN), ["accuracy_low", "accuracy_high"]]
     best, oracle = max(mine.max(), real.max(axis=None)), 100 * curves.loc[curves["curve"] == "oracle", "accuracy"].max()
     span = max(best - level, level - real.min(axis=None), 0.5)
     high, low = (
@@ -153,27 +156,26 @@ def _limits(axes: Axes, curves: pd.DataFrame, controls: pd.DataFrame, level: flo
     return float(low)
 
 
-def _name(axes: Axes, cells: pd.DataFrame, cost: str) -> None:
-    """The names of switch functions beside their crosses."""
+def _name(axes: Axes, cells: pd.DataFrame, cost: str, dots: pd.DataFrame) -> None:
+    """The names of switch functions beside their crosses, clear of the dots."""
     texts = (f"{name}({parameter})" if parameter else name for name, parameter in cells.index)
-    name_points(axes, zip(cells[cost], 100 * cells["accuracy"], texts, strict=True), fontsize=6)
+    name_points(
+        axes,
+        zip(cells[cost], 100 * cells["accuracy"], texts, strict=True),
+        zip(dots[cost], 100 * dots["accuracy"], strict=True),
+        fontsize=6,
+    )
 
 
 def _macs_axis(axes: Axes, low: float, high: float) -> None:
-    factor, unit = next(
-        (f, s) for f, s in ((1e9, "billions"), (1e6, "millions"), (1e3, "thousands"), (1.0, "each")) if low >= f or f == 1.0
-    )
-    axes.set_xscale("log")
-    axes.set_xlim(low * 0.95, high * 1.08)
+    """In units, and in multiples of the switch alone."""
+    factor, unit = unit_of(low)
     ticks = [low]
     for times in (1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 11, 20, 50, 100, 200, 500):
         if low * times <= high * 1.05 and np.log(low * times / ticks[-1]) > 0.08 * np.log(1.14 * high / low):
             ticks.append(low * times)
-    axes.set_xticks(ticks)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{_short(value / factor)}\n({value / low:.3g} ×)"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.minorticks_off()
-    axes.set_xlabel(f"multiply-accumulates per image ({unit}; × the switch alone), logarithmic")
+    label = f"multiply-accumulates per image ({unit}; × the switch alone), logarithmic"
+    log_axis(axes, low * 0.95, high * 1.08, ticks, lambda value: f"{_short(value / factor)}\n({value / low:.3g} ×)", label)
 
 
 def _short(value: float) -> str:

@@ -5,7 +5,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from metann.figures._families import COLOURS, MANY, bar, macs_axis, with_interval
+from metann.figures._axes import macs_axis
+from metann.figures._families import COLOURS, MANY, bar, with_interval
 from metann.figures._labels import name_points
 from metann.figures._style import BLACK, GREY, confidence_of, new_figure, no_figure, seeds_text, styled
 
@@ -103,7 +104,9 @@ def _networks(axes: Axes, test: pd.DataFrame, confidence: float) -> None:
 def _name(axes: Axes, test: pd.DataFrame) -> None:
     """Names beside the plain networks."""
     plain = test[test["role"].isin(("network", "control"))].groupby(["family", "setting"], sort=False)
-    name_points(axes, [(mine["macs"].mean(), 100 * mine["accuracy"].mean(), str(name)) for (_, name), mine in plain])
+    chosen = test[test["chosen"] & (test["role"] == "setting")].groupby("family")[["macs", "accuracy"]].mean()
+    names = [(mine["macs"].mean(), 100 * mine["accuracy"].mean(), str(name)) for (_, name), mine in plain]
+    name_points(axes, names, zip(chosen["macs"], 100 * chosen["accuracy"], strict=True))
 
 
 def _lines(axes: Axes, fronts: pd.DataFrame, right: float) -> None:

@@ -3,9 +3,9 @@
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from metann.figures._families import COLOURS, bar, logarithmic
+from metann.figures._axes import log_axis, round_ticks
+from metann.figures._families import COLOURS, bar
 from metann.figures._labels import name_points
 from metann.figures._style import BLACK, GREY, confidence_of, new_figure, seeds_text, styled
 
@@ -50,15 +50,14 @@ def _panel(axes: Axes, rows: pd.DataFrame) -> None:
         for number, row in enumerate(rows[rows["role"] == role].itertuples()):
             _mark(axes, row, marker, GREY, label if not number else None)
     plain = rows[rows["role"].isin(("network", "control"))]
-    name_points(axes, [(row.ms, 100 * row.accuracy, row.setting) for row in plain.itertuples()])
+    settings = rows[rows["role"] == "setting"]
+    name_points(
+        axes,
+        [(row.ms, 100 * row.accuracy, row.setting) for row in plain.itertuples()],
+        zip(settings["ms"], 100 * settings["accuracy"], strict=True),
+    )
     low, high = rows["low"].min() / 1.25, rows["high"].max() * 1.5
-    axes.set_xscale("log")
-    axes.set(xlim=(low, high), xlabel="milliseconds per image, logarithmic")
-    axes.set_xticks(logarithmic(low, high, 7))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.minorticks_off()
-    axes.grid(color=GREY, alpha=0.18, linewidth=0.6)
+    log_axis(axes, low, high, round_ticks(low, high, 7), lambda value: f"{value:.3g}", "milliseconds per image, logarithmic")
 
 
 def _mark(axes: Axes, row: pd.Series, marker: str, colour: str, label: str | None) -> None:
