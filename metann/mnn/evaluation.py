@@ -12,7 +12,7 @@ import numpy as np
 from metann import registry
 from metann.errors import MetannError, unknown
 from metann.mnn import checks, switch_functions
-from metann.mnn.prefix_table import in_blocks
+from metann.mnn.prefix_table import in_blocks, prefix_order
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,7 @@ def prefix_mask(switch_NK: Any, lengths_N: Any) -> np.ndarray:
     switch_NK = checks.probability_table("switch_NK", switch_NK)
     lengths_N = checks.prefix_lengths(lengths_N, (len(switch_NK), switch_NK.shape[1] + 1))
     active_NK = np.empty(switch_NK.shape, bool)
-    order_NK = np.argsort(-switch_NK, axis=1, kind="stable")
-    active_NK[np.arange(len(switch_NK))[:, None], order_NK] = np.arange(switch_NK.shape[1]) < lengths_N[:, None]
+    active_NK[np.arange(len(switch_NK))[:, None], prefix_order(switch_NK)] = np.arange(switch_NK.shape[1]) < lengths_N[:, None]
     return active_NK
 
 

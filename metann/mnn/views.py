@@ -3,13 +3,14 @@
 Shapes: N images, P pairs of image and view that some tail learns from, K classes.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from metann.compute.inference import in_pieces
+from metann.compute.inference import in_pieces, ready
 from metann.compute.normalise import normalise
 from metann.compute.process import exact_arithmetic
 from metann.mnn.expert_sets import belongs
@@ -52,7 +53,7 @@ def training_views(lesson: Lesson) -> Seen:
             pixels_NCHW = random_crop(pixels_NCHW, expert.crop_padding, generator)
         if expert.flip:
             pixels_NCHW = random_flip(pixels_NCHW, generator)
-        parts.append(_look(lesson, pixels_NCHW, images.labels_N.numpy()))
+        parts.append(_kept(lesson, pixels_NCHW, images.labels_N.numpy()))
     features, switch_PK = (torch.cat([getattr(part, name) for part in parts]) for name in ("features", "switch_PK"))
     p_PK, label_P = (np.concatenate([getattr(part, name) for part in parts]) for name in ("p_PK", "label_P"))
     return Seen(features, label_P, switch_PK, p_PK)
@@ -60,41 +61,51 @@ def training_views(lesson: Lesson) -> Seen:
 
 def plain(lesson: Lesson, rows: np.ndarray, judged: int) -> Seen:
     """Some images as they are; the switch looks at the first `judged` of them alone."""
-    images = lesson.images(rows)
-    return _look(lesson, images.images_NCHW, images.labels_N.numpy(), judged)
-
-
-def _look(lesson: Lesson, images_NCHW: Tensor, label_N: np.ndarray, judged: int | None = None) -> Seen:
-    """Batch by batch, as whole networks answer, so that a tail's features are those that the whole network computes.
-
-    Args:
-        judged: of so many images the switch's logits are wanted, and of all images the features; None: of all, and then only of those
-            that reach the dataset threshold.
-    """
-    architecture, tail = lesson.header["architecture"], lesson.expert.tail
-    normalisation = lesson.normalisation
-    switch, body = (module.to(lesson.device).eval().to(memory_format=torch.channels_last) for module in (lesson.switch, lesson.body))
-    trunk = trunk_of(body, architecture, tail)
-    rest = tail_of(switch, architecture, tail) if body is switch else None
-    features, logits, kept, begin = [], [], [], 0
+    images, (trunk, logits_of, _) = lesson.images(rows), _passes(lesson)
+    features, logits = [], [torch.empty(0, len(lesson.data.info.class_names), device=lesson.device)]
     with torch.inference_mode(), exact_arithmetic(lesson.device):
-        for piece in in_pieces(images_NCHW, lesson.device):
-            pixels_NCHW = normalise(piece.to(lesson.device), normalisation.mean, normalisation.std)
-            seen = trunk(pixels_NCHW) if rest is not None else None
-            keep_B = np.ones(len(piece), bool)
-            if judged is None or begin < judged:
-                logits_BK = (switch(pixels_NCHW) if rest is None else rest(seen)).float()
-                if judged is None:
-                    keep_B = belongs(_rounded(logits_BK), None, lesson.dataset_threshold, lesson.unsure)
-                logits.append(logits_BK[torch.from_numpy(np.flatnonzero(keep_B)).to(lesson.device)])
-            if seen is None:  # the trunk of a second body: of what is kept alone
-                features.append(trunk(_rows(pixels_NCHW, keep_B)).float())
-            else:
-                features.append(_rows(seen, keep_B).float())
-            kept.append(keep_B)
-            begin += len(piece)
-    logits_PK = torch.cat(logits) if logits else torch.empty(0, len(lesson.data.info.class_names), device=lesson.device)
-    return Seen(torch.cat(features), label_N[np.concatenate(kept)], logits_PK, _rounded(logits_PK))
+        for begin, pixels_NCHW in _pieces(lesson, images.images_NCHW):
+            features.append(trunk(pixels_NCHW))
+            if begin < judged:
+                logits.append(logits_of(pixels_NCHW, features[-1]).float())
+    switch_PK = torch.cat(logits)
+    return Seen(torch.cat(features).float(), images.labels_N.numpy(), switch_PK, _rounded(switch_PK))
+
+
+def _kept(lesson: Lesson, images_NCHW: Tensor, label_N: np.ndarray) -> Seen:
+    """Of images those that reach the dataset threshold for some class."""
+    trunk, logits_of, shared = _passes(lesson)
+    features, logits, kept = [], [], []
+    with torch.inference_mode(), exact_arithmetic(lesson.device):
+        for _, pixels_NCHW in _pieces(lesson, images_NCHW):
+            seen = trunk(pixels_NCHW) if shared else None
+            logits_BK = logits_of(pixels_NCHW, seen).float()
+            kept.append(belongs(_rounded(logits_BK), None, lesson.dataset_threshold, lesson.unsure))
+            # The trunk of a second body: of what is kept alone.
+            features.append(trunk(_rows(pixels_NCHW, kept[-1])) if seen is None else _rows(seen, kept[-1]))
+            logits.append(_rows(logits_BK, kept[-1]))
+    switch_PK = torch.cat(logits)
+    return Seen(torch.cat(features).float(), label_N[np.concatenate(kept)], switch_PK, _rounded(switch_PK))
+
+
+def _passes(lesson: Lesson) -> tuple[nn.Module, Callable[[Tensor, Tensor | None], Tensor], bool]:
+    """The body's trunk; the switch's logits of pixels and of what the trunk says of them; whether that is the switch's own trunk."""
+    architecture, tail = lesson.header["architecture"], lesson.expert.tail
+    switch, body = (ready(module.to(lesson.device)) for module in (lesson.switch, lesson.body))
+    trunk = trunk_of(body, architecture, tail)
+    if body is not switch:
+        return trunk, lambda pixels_NCHW, _: switch(pixels_NCHW), False
+    rest = tail_of(switch, architecture, tail)
+    return trunk, lambda _, seen: rest(seen), True
+
+
+def _pieces(lesson: Lesson, images_NCHW: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """Pixels batch by batch, as whole networks answer, so that a tail's features are those that the whole network computes; and the number
+    of the first of each batch."""
+    begin, normalisation = 0, lesson.normalisation
+    for piece in in_pieces(images_NCHW, lesson.device):
+        yield begin, normalise(piece.to(lesson.device), normalisation.mean, normalisation.std)
+        begin += len(piece)
 
 
 def _rows(values: Tensor, keep_B: np.ndarray) -> Tensor:

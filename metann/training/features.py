@@ -151,8 +151,6 @@ class FeatureTrainer:
 
     def validate(self) -> dict[str, float]:
         """Loss without smoothing and accuracy of the validation images; nan where there are none."""
-        if not len(self.val.labels_P):
-            return judged(self.objective, torch.empty(0), torch.empty(0))
         logits_NK = on_features(self.module, self.val.features, exact=False)
         logits_NK = logits_NK if self.val.offsets_PK is None else logits_NK + self.val.offsets_PK.cpu()
         return judged(self.objective, logits_NK, self.val.labels_P.cpu())
