@@ -16,7 +16,7 @@ from metann.errors import MetannError
 from metann.figures._captions import caption, tables_of
 from metann.hypernetwork.answers import QUESTIONS, over_shots
 from metann.hypernetwork.trained_tables import crossing_point
-from metann.report.overview import verdict_of
+from metann.report.overview import verdicts_of
 from metann.stages.collect_hypernetwork import collect_hypernetwork
 from metann.tables.frames import read_frame
 
@@ -78,7 +78,7 @@ def page(folder: Path) -> str:
 def test_page_answers_every_question(name: str, run: Callable[[str], Path]) -> None:
     folder = run(name)
     text = page(folder)
-    assert verdict_of(text) == text.split("\n\n")[1]
+    assert verdicts_of(text) == [text.split("\n\n")[1]]
     assert text.count("\n### ") == len(QUESTIONS)
     for question in QUESTIONS:
         assert f"### {question}" in text
@@ -100,7 +100,7 @@ def read(folder: Path, table: str) -> pd.DataFrame:
 
 
 def test_no_is_said_plainly(run: Callable[[str], Path]) -> None:
-    first = verdict_of(page(run("z is worse")))
+    (first,) = verdicts_of(page(run("z is worse")))
     assert first.endswith("E2b (8 of 1,209 numbers): no, with 5 and 25 images per class.**")
     section = page(run("z is worse")).split("### Does z help at all?")[1].split("\n## ")[0]
     assert "**no, with 5 and 25 images per class**" in section
@@ -108,7 +108,8 @@ def test_no_is_said_plainly(run: Callable[[str], Path]) -> None:
 
 def test_yes_is_said_plainly(run: Callable[[str], Path]) -> None:
     text = page(run("z is as good"))
-    assert verdict_of(text).endswith("E2b (8 of 1,209 numbers): yes, with 5 and 25 images per class.**")
+    (verdict,) = verdicts_of(text)
+    assert verdict.endswith("E2b (8 of 1,209 numbers): yes, with 5 and 25 images per class.**")
     assert "**not a general network: it depends on z**" in text
     assert "on trained tasks **yes**" in text
     assert "on new tasks **yes, with 5 and 25 images per class**" in text

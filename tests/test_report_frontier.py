@@ -140,6 +140,8 @@ def test_a_family_below_all_plain_networks_is_told_so() -> None:
     assert "nearest lies 1.00 points above it, at 6 M" in said[0]
     assert "Evidence of a loss" in said[1] or "evidence of a loss" in said[1]
     assert "`small`, 80.00 %" in said[1]
+    assert sentences(results, frontiers(results, 0.95), "mixture", 0.95, ["other"]) == said
+    assert sentences(results, frontiers(results, 0.95), "mixture", 0.95, ["small"]) == said[:1], "its page compares them image by image"
 
 
 def test_a_family_above_is_told_so_and_with_evidence_only_where_there_is_some() -> None:

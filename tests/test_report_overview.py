@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from metann.report.frontier import frontiers
-from metann.report.overview import COLUMNS, meet, network_rows, summarise, verdict_of
+from metann.report.overview import COLUMNS, meet, network_rows, summarise, verdicts_of
 from metann.statistics.intervals import wilson_interval
 from metann.tables.samples import Probabilities
 
@@ -77,4 +77,8 @@ def test_the_page_has_every_verdict_and_every_network() -> None:
 
 
 def test_a_page_without_a_verdict_has_none() -> None:
-    assert verdict_of("# nothing\n\nwords\n") == ""
+    assert verdicts_of("# nothing\n\nwords\n") == []
+    assert verdicts_of("**Yes.** It is.\n\nWords.\n\n**Paying: no.** So.\n\n## Later\n\n**Bold.**\n") == [
+        "**Yes.** It is.",
+        "**Paying: no.** So.",
+    ]

@@ -119,6 +119,9 @@ def test_everything_is_there(project: Path) -> None:
     assert set(results.query("split == 'test'")["baseline_correct"]) == {baseline}
     assert "vidence of a" in (run / "mnn.md").read_text()
     assert "vidence of a" in (run / "summary.md").read_text()
+    assert "**Paying: " in (run / "summary.md").read_text(), "the first screen says what pays"
+    assert "**Paying: " not in (run / "index.html").read_text()
+    assert "<strong>Paying: " in (run / "index.html").read_text().split("Accuracy against cost</h2>")[0]
     assert len(list((run / "figures").glob("*.png"))) == len(list((run / "figures").glob("*.svg"))) == FIGURES
     assert not list(run.rglob("checkpoint.pt"))
     assert not list(run.rglob(".*tmp*"))

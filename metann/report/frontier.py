@@ -5,6 +5,7 @@ for at most so many multiply-accumulates, in each seed on its own, and how right
 settings of one seed (a cascade's thresholds) are not those of another. S seeds.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -128,8 +129,17 @@ def against_plain(results: pd.DataFrame, family: str, confidence: float) -> tupl
     return verdict_over_seeds(gains_S, confidence, p_S, counts[0][1]), mine, beside
 
 
-def sentences(results: pd.DataFrame, fronts: pd.DataFrame, family: str, confidence: float) -> list[str]:
-    """What the picture says of one family: whether it reaches the frontier of plain networks, and what its chosen setting gains over it."""
+def sentences(results: pd.DataFrame, fronts: pd.DataFrame, family: str, confidence: float, told: Collection[str] = ()) -> list[str]:
+    """What the picture says of one family: whether it reaches the frontier of plain networks, and what its chosen setting gains over it.
+
+    Args:
+        results: of `overview.meet`.
+        fronts: of `frontiers`.
+        family: which.
+        confidence: of the intervals.
+        told: plain networks that its own verdicts compare with image by image, which tells more than two counts do: nothing is said
+            of these again.
+    """
     front, said = fronts[fronts["of"] == family], []
     compared = front[front["plain_accuracy"].notna()]
     if front.empty:
@@ -154,7 +164,8 @@ def sentences(results: pd.DataFrame, fronts: pd.DataFrame, family: str, confiden
             f"Of the {len(front)} budgets at which the frontier of `{family}` rises, {level} lie on or above that of plain networks on test"
         )
         said.append(f"{text}{f'; for {cheaper} no plain network is so cheap' if cheaper else ''}.")
-    if (found := against_plain(results, family, confidence)) is not None:
+    found = against_plain(results, family, confidence)
+    if found is not None and not set(found[2]["setting"]) <= set(told):
         verdict, mine, beside = found
         names = ", ".join(f"`{name}`" for name in dict.fromkeys(beside["setting"]))
         said.append(

@@ -53,13 +53,20 @@ def meet(families: Sequence[pd.DataFrame], networks: Sequence[dict[str, Any]]) -
     return found.astype({"seed": np.int64, "n": np.int64, "correct": np.int64, "chosen": bool})
 
 
-def verdict_of(page: str) -> str:
-    """The first bold line of a family's page: its answer in one sentence or two."""
-    return next((line for line in page.splitlines() if line.startswith("**")), "")
+def verdicts_of(page: str) -> list[str]:
+    """The bold lines of a family's page before its first section: its answers, a sentence or two each."""
+    head = page.split("\n## ", 1)[0]
+    return [line for line in head.splitlines() if line.startswith("**")]
 
 
 def summarise(
-    run: str, results: pd.DataFrame, fronts: pd.DataFrame, pages: Mapping[str, str], confidence: float, notices: Sequence[str] = ()
+    run: str,
+    results: pd.DataFrame,
+    fronts: pd.DataFrame,
+    pages: Mapping[str, str],
+    confidence: float,
+    notices: Sequence[str] = (),
+    compared: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
     """The page over a run's families, in Markdown.
 
@@ -70,10 +77,12 @@ def summarise(
         pages: family -> the text of its page.
         confidence: of the intervals over seeds.
         notices: what was skipped or assumed, in sentences.
+        compared: family -> the plain networks that its verdicts compare with already.
     """
     parts = [f"# {run}"]
     for family, text in pages.items():
-        parts += [f"## [{family}]({family}.md)\n\n{verdict_of(text)}", *sentences(results, fronts, family, confidence)]
+        said = sentences(results, fronts, family, confidence, (compared or {}).get(family, ()))
+        parts += [f"## [{family}]({family}.md)", *verdicts_of(text), *said]
     rows = [[family, f"`{setting}`", *rest] for family, setting, *rest in side_by_side(results, confidence)]
     parts += [
         f"## Side by side\n\n{markdown_table(SIDE_BY_SIDE, rows)}",

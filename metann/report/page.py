@@ -14,7 +14,7 @@ from jinja2 import Environment, StrictUndefined
 
 from metann.report._template import PAGE, SCRIPT, STYLE
 from metann.report.markdown import inline_html, page_html
-from metann.report.overview import verdict_of
+from metann.report.overview import verdicts_of
 from metann.report.svg import inline
 
 
@@ -78,7 +78,7 @@ class Family:
         """From its page in Markdown and what the picture over families says of it."""
         places = {f"figures/{figure.name}.{suffix}": figure.name for figure in figures for suffix in ("png", "svg")}
         places |= {f"{family}.md": family for family in families}
-        verdicts = [inline_html(text) for text in (verdict_of(page), *sentences) if text]
+        verdicts = [inline_html(text) for text in (*verdicts_of(page), *sentences)]
         return cls(name, verdicts, page_html(page, places, without=("Figures",)), figures)
 
 

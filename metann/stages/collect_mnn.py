@@ -102,6 +102,7 @@ def collect_mnn(
         "permutations": statistics.permutations,
         "longer": longer,
         "opinions": sorted({table.network for table in others}),
+        "compared": sorted({table.network for table in networks}),
         "code": stage_code("collect_mnn", captions=figures or ()),
     }
     for name in TABLES:

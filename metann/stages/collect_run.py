@@ -60,9 +60,10 @@ def collect_run(
         "confidence": statistics.confidence,
         "dataset": next((fact["dataset"] for fact in facts if fact.get("dataset")), None),
     }
-    metadata |= {"notices": notices, "code": stage_code("collect_run")}
+    compared = {family: frame.attrs.get("compared") or [] for family, frame in zip(names, settings, strict=True)}
+    metadata |= {"notices": notices, "compared": compared, "code": stage_code("collect_run")}
     write_frame(run / layout.RESULTS, results, "results", metadata)
     write_frame(layout.place(run, layout.TABLE, table=layout.RUN_FRONTIER), fronts, layout.RUN_FRONTIER, metadata)
-    write_text(run / layout.SUMMARY, summarise(name, results, fronts, pages, statistics.confidence, notices))
+    write_text(run / layout.SUMMARY, summarise(name, results, fronts, pages, statistics.confidence, notices, compared))
     say(notices)
     print(f"read {run / layout.SUMMARY}, look at {run / 'figures'}")

@@ -56,10 +56,10 @@ def write_page(
     for figure in figures or []:
         picture = Picture.of(figure, read_text(layout.place(run, f"{layout.FIGURE}.svg", figure=figure)), caption(figure))
         pictures.setdefault(family_of(figure), []).append(picture)
-    shown = []
+    shown, compared = [], results.attrs.get("compared") or {}
     for family in families or []:
         page = read_text(layout.place(run, layout.PAGE, family=family))
-        said = sentences(results, fronts, family, confidence)
+        said = sentences(results, fronts, family, confidence, compared.get(family, ()))
         shown.append(Family.of(family, page, said, pictures.get(family, []), families or []))
 
     notices = list(results.attrs.get("notices", ()))

@@ -51,6 +51,8 @@ class MnnTable(Collected):
     class_names: Names
     combine: str | None = None
     longer: str | None = None
+    compared: list[str] = []
+    """Plain networks that the page's verdicts compare with, image by image."""
     for_all_classes: bool = False
     switch_macs: Cost | None = None
     expert_macs: Cost | None = None
@@ -153,8 +155,15 @@ class OneGenerator(Generators):
     class_names: Names | None
 
 
+class Results(Collected):
+    """Of a run's page over its families."""
+
+    compared: dict[str, list[str]] = {}
+    """Family -> plain networks that its verdicts compare with."""
+
+
 KINDS: dict[str, type[Header]] = {
-    "results": Collected,
+    "results": Results,
     "run_frontier": Collected,
     "prefix": Prefix,
     "cell": Evaluation,
