@@ -20,12 +20,13 @@ from metann.compute.inference import CPU_BATCH
 from metann.config.mnn import MnnEvaluation
 from metann.data.prepared import read_prepared
 from metann.errors import MetannError
+from metann.function_call import SwitchFunction
 from metann.mnn.calibration import apply_expert_temperature, apply_temperature
 from metann.mnn.combination import RULES, combine, log_odds_added
 from metann.mnn.evaluation import prefix_lengths, prefix_mask
 from metann.mnn.model import MetaNeuralNetwork
 from metann.mnn.setting import Rule
-from metann.mnn.single import combine_one
+from metann.mnn.single import active_classes, combine_one
 from metann.networks._build import build
 from metann.stages.collect_mnn import collect_mnn
 from metann.stages.evaluate_mnn import evaluate_mnn
@@ -252,6 +253,15 @@ def test_one_image_in_plain_floats_is_combined_as_many(data: st.DataObject, clas
     many_K = combine([switch_K], expert_1K, active_1K, rule=rule, prior_K=prior_K)[0]
     one_K = combine_one(switch_K, answers, rule=rule, added_K=log_odds_added(rule, prior_K, classes).tolist())
     np.testing.assert_allclose(one_K, many_K, rtol=1e-9, atol=1e-300)
+
+
+@given(st.lists(st.sampled_from([0.0, 0.1, 0.2, 0.25, 0.6, 0.8, 1.0]), min_size=2, max_size=6), st.sampled_from(FUNCTIONS))
+def test_one_image_asks_whom_a_batch_asks(switch_K: list[float], text: str) -> None:
+    function = SwitchFunction.parse(text)
+    (active_K,) = prefix_mask([switch_K], prefix_lengths(function.name, function.parameters, [switch_K]))
+    found = active_classes(function, switch_K)
+    assert sorted(found) == np.flatnonzero(active_K).tolist()
+    assert [switch_K[c] for c in found] == sorted(np.array(switch_K)[active_K], reverse=True)
 
 
 def test_metann_offers_it_without_importing_torch() -> None:

@@ -27,7 +27,7 @@ from metann.mnn.evaluation import prefix_lengths, prefix_mask
 from metann.mnn.packed import packed_header, read_packed
 from metann.mnn.run_folder import Parts, read_run
 from metann.mnn.setting import Rule
-from metann.mnn.single import combine_one, combine_one_vector
+from metann.mnn.single import active_classes, combine_one, combine_one_vector
 from metann.mnn.vectors import combine_vectors
 from metann.networks._split import trunk_names
 from metann.training.objectives import class_probabilities
@@ -161,12 +161,7 @@ class MetaNeuralNetwork(nn.Module):
     def _one(self, pixels_1CHW: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """One image, in plain floats: beside a small network the calls of array libraries would take longer than the network."""
         (switch_K,) = class_probabilities(self._modules["switch"](pixels_1CHW)).float().tolist()
-        if self.function.name == "threshold":
-            (least,) = self.function.parameters
-            active = [c for c, p in enumerate(switch_K) if p >= least]
-        else:
-            length = int(prefix_lengths(self.function.name, self.function.parameters, [switch_K])[0])
-            active = sorted(range(len(switch_K)), key=switch_K.__getitem__, reverse=True)[:length]  # a stable sort: ties by class
+        active = active_classes(self.function, switch_K)
         answers, macs = self._asked.one(pixels_1CHW, switch_K, active)
         rule = {"rule": self.rule.combine, "weights": self.rule.weights}
         if self.rule.for_all_classes:

@@ -1,9 +1,41 @@
-"""One image in plain floats: `combine` without arrays, whose calls would take longer than a small network. K classes."""
+"""One image in plain floats: whose experts it asks and what comes out, without arrays, whose calls would take longer than a small network.
+
+K classes.
+"""
 
 from collections.abc import Mapping, Sequence
 from math import exp, log, nextafter
 
+from metann.function_call import SwitchFunction
 from metann.mnn.combination import EQUAL, ZERO_LOG, Weights
+from metann.mnn.evaluation import prefix_lengths
+
+
+def active_classes(function: SwitchFunction, switch_K: Sequence[float]) -> list[int]:
+    """`evaluation.prefix_mask` for one image.
+
+    Args:
+        function: a switch function.
+        switch_K: probabilities of the switch.
+
+    Returns:
+        the active classes, in falling order of probability; of equal ones the lower class first.
+    """
+    length = _prefix_length(function, switch_K)
+    return sorted(range(len(switch_K)), key=switch_K.__getitem__, reverse=True)[:length] if length else []  # a stable sort
+
+
+def _prefix_length(function: SwitchFunction, switch_K: Sequence[float]) -> int:
+    parameters = function.parameters
+    match function.name:
+        case "threshold" | "contested":
+            reached = sum(p >= parameters[0] for p in switch_K)
+            return reached if reached >= 2 or function.name == "threshold" else 0
+        case "unsure":
+            return int(max(switch_K) < parameters[0])
+        case "none":
+            return 0
+    return int(prefix_lengths(function.name, parameters, [switch_K])[0])
 
 
 def combine_one(
