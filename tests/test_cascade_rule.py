@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -62,6 +62,7 @@ def coarse_tables(stages: int, n: int, k: int) -> st.SearchStrategy[np.ndarray]:
     )
 
 
+@settings(max_examples=300)
 @given(st.data(), st.sampled_from(SCORES), st.sampled_from(ANSWERS), st.integers(1, 4))
 def test_against_one_image_at_a_time(data: st.DataObject, score: str, answer: str, stages: int) -> None:
     n = 12
@@ -141,6 +142,19 @@ def test_zeros_of_a_product() -> None:
     assert np.isfinite(evidence).all()
     tied = decide([np.array([[0.6, 0.4]]), np.array([[0.4, 0.6]])], [1.0], "difference", answer="product")
     assert (tied.prediction_N[0], tied.score_N[0], tied.answered_N[0]) == (0, 0.0, 1)
+
+
+@pytest.mark.parametrize("networks", [2, 3, 4])
+def test_products_of_other_factors_tie_as_on_paper(networks: int) -> None:
+    """A number of each network times powers of two, in another order for each class: logarithms that are rounded each for itself."""
+    rng = np.random.default_rng(networks)
+    factors_JNK = rng.permuted(np.tile(2.0 ** np.arange(networks), (500, 3, 1)), axis=2).transpose(2, 0, 1)
+    tables = [(rng.uniform(0.01, 0.02, (500, 1)) * of_NK).astype(np.float32) for of_NK in factors_JNK]
+    p_NK = combined("product", sum(evidence_of("product", p_NK) for p_NK in tables), networks)
+    assert (p_NK == p_NK[:, :1]).all()
+    step = np.float32(1 + 2.0**-22)  # what float32 tells apart stays apart
+    p_NK = combined("product", sum(evidence_of("product", p_NK * np.float32([1, step, 1])) for p_NK in tables), networks)
+    assert (p_NK.argmax(axis=1) == 1).all()
 
 
 @pytest.mark.parametrize("answer", ["mean", "product"])

@@ -5,7 +5,8 @@ Shapes: N images, K classes.
 Evidence adds up: probabilities for the mean, their logarithms for the product (networks whose errors are independent, a uniform prior;
 Kittler and others 1998). Both are rounded to whole multiples of a power of two, 2^-45 and 2^-32, finer than float32 can tell
 probabilities apart, so that sums are exact: evidence of the same networks is the same to the last bit in whatever order they were
-asked, and classes that tie on paper tie here; ties go to the lower index.
+asked. Classes whose products tie on paper by different factors (0.2 x 4/7 and 0.4 x 2/7) may then lie one step for each network apart,
+and are made equal again (`combined`); ties go to the lower index.
 
 Exact zeros. A probability of exactly 0 stands for one and the same e^-10000: the product of probabilities where it is not zero for
 every class, else the limit for all zeros shrinking together, in which first the fewest zeros decide. (The log of the least float32 is
@@ -47,5 +48,8 @@ def combined(answer: str, evidence_NK: np.ndarray, networks: int) -> np.ndarray:
     """
     if answer == "mean":
         return evidence_NK / networks
-    p_NK = np.exp(np.ascontiguousarray(evidence_NK - evidence_NK.max(axis=1, keepdims=True)))
+    below_NK = np.ascontiguousarray(evidence_NK - evidence_NK.max(axis=1, keepdims=True))
+    # Each logarithm of either class was rounded by half a step at most.
+    below_NK[below_NK >= -networks / _LOG_STEPS] = 0
+    p_NK = np.exp(below_NK)
     return p_NK / row_sum(p_NK)[:, None]
