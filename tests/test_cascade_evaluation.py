@@ -193,7 +193,7 @@ def test_savings_image_by_image(held: HeldOut, capacity: int | None) -> None:
     keys_M = work.source_M // 2  # two images share a key: false hits
     row = savings_row(decisions, labels_N, [1.0, 10.0], work, keys_M, capacity)
     store: dict[int, int] = {}
-    hits = first = second = right = false_hits = 0
+    hits = first = second = right = false_hits = second_without = right_without = 0
     for key, source in zip(keys_M.tolist(), work.source_M.tolist(), strict=True):
         if key in store:
             hits += 1
@@ -207,6 +207,12 @@ def test_savings_image_by_image(held: HeldOut, capacity: int | None) -> None:
         if capacity is not None and len(store) > capacity:
             store.pop(next(iter(store)))
         right += int(decisions.prediction_N[origin] == labels_N[source])
+        second_without += int(decisions.asked_N[source] == 2)
+        right_without += int(decisions.prediction_N[source] == labels_N[source])
+    assert 0 < second < second_without < len(work) == row["n"] == row["hits"] + row["misses"]
+    assert (row["hit_rate"], row["use"]) == (hits / len(work), second / len(work))
+    assert row["accuracy_without"] == pytest.approx(right_without / len(work))
+    assert row["macs_without"] == pytest.approx((len(work) + 10 * second_without) / len(work))
     assert (row["hits"], row["misses"], row["second_calls"], row["false_hits"]) == (hits, first, second, false_hits)
     assert row["accuracy"] == pytest.approx(right / len(work))
     assert row["macs"] == pytest.approx((first + 10 * second) / len(work))

@@ -1,6 +1,7 @@
 """Memory keys (published test vectors, real images) and the bounded store (a naive one as oracle)."""
 
 import io
+import math
 from pathlib import Path
 
 import numpy as np
@@ -77,18 +78,26 @@ def test_black_images_have_a_key_that_equals_itself() -> None:
     assert memory_keys.invariants(black).tolist() == [0, 0]
 
 
-def test_resize_equals_a_plain_loop() -> None:
-    """The fixed-point arithmetic, one pixel at a time."""
-    image = noise(1, (11, 13))[0]
+@pytest.mark.parametrize(("height", "width"), [(11, 13), (8, 9), (5, 6), (3, 40), (40, 3), (1, 1)])
+def test_resize_equals_a_plain_loop(height: int, width: int) -> None:
+    """The fixed-point arithmetic, one pixel at a time; beyond a border the index stays, and across a row its weight goes too."""
+    image = noise(1, (height, width))[0]
+    image[-1, -1], image[0, 0] = 0, 255
     got = thumbnails.resize(image[None], 8, 9)[0]
+    assert got.dtype == np.uint8
     for r in range(8):
         for c in range(9):
-            y, x = np.float32((r + 0.5) * (11 / 8) - 0.5), np.float32((c + 0.5) * (13 / 9) - 0.5)
-            i, j = int(y), int(x)
-            wy, wx = round(float(y - i) * 2048), round(float(x - j) * 2048)
-            vy, vx = round(float(np.float32(1) - (y - i)) * 2048), round(float(np.float32(1) - (x - j)) * 2048)
-            top, bottom = (vx * int(image[row, j]) + wx * int(image[row, j + 1]) for row in (i, i + 1))
-            assert got[r, c] == (((vy * (top >> 4)) >> 16) + ((wy * (bottom >> 4)) >> 16) + 2) >> 2
+            y, x = np.float32((r + 0.5) * (height / 8) - 0.5), np.float32((c + 0.5) * (width / 9) - 0.5)
+            i, j = math.floor(y), math.floor(x)
+            ahead_y, ahead_x = y - np.float32(i), x - np.float32(j) if 0 <= j < width - 1 else np.float32(0)
+            wy, wx = round(float(ahead_y) * 2048), round(float(ahead_x) * 2048)
+            vy, vx = round(float(np.float32(1) - ahead_y) * 2048), round(float(np.float32(1) - ahead_x) * 2048)
+            left, right = (min(max(at, 0), width - 1) for at in (j, j + 1))
+            rows = [
+                int(image[min(max(at, 0), height - 1), left]) * vx + int(image[min(max(at, 0), height - 1), right]) * wx
+                for at in (i, i + 1)
+            ]
+            assert got[r, c] == (((vy * (rows[0] >> 4)) >> 16) + ((wy * (rows[1] >> 4)) >> 16) + 2) >> 2
 
 
 @pytest.fixture(scope="module")
