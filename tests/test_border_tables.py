@@ -16,6 +16,7 @@ from metann.config.network import NetworkSection
 from metann.config.section import flags, read_section
 from metann.errors import MetannError
 from metann.stages.import_probabilities import import_probabilities
+from metann.tables.foreign import read_columns
 from metann.tables.join import align
 from metann.tables.probabilities import Probabilities, read_probabilities
 from metann.tables.scales import as_probabilities, squeezed
@@ -270,6 +271,40 @@ def test_files_that_are_none(name: str, content: bytes, complaint: str) -> None:
     with pytest.raises(MetannError, match=complaint) as caught:
         imported(name)
     assert "\n" not in str(caught.value)
+
+
+class Opens:
+    """A pickle that makes a file when it is read."""
+
+    def __reduce__(self) -> tuple:
+        return (open, ("opened", "w"))
+
+
+def test_an_archive_that_would_run_code() -> None:
+    np.savez("t.npz", probabilities=np.load("p.npy"), other=np.array([Opens()], object))
+    with pytest.raises(MetannError, match=r"t\.npz is not a whole \.npz file of numbers \(a pickle can run code and is never read\)"):
+        imported("t.npz")
+    assert not Path("opened").exists()
+
+
+def test_what_an_archive_says_of_each_image() -> None:
+    """One value for each, also as a column; what has several is no key, and one table needs no name."""
+    p, y = np.load("p.npy"), np.load("y.npy")
+    names = np.array([f"{i}.png" for i in range(N)])
+    np.savez("t.npz", mine=p, y=y[:, None], image=names, weight=np.ones((N, 1)), box=np.zeros((N, 4, 2)))
+    found = read_columns(Path("t.npz"))
+    assert sorted(found) == ["image", "label", "p_NK", "weight"]
+    np.testing.assert_array_equal(found["p_NK"], p)
+    np.testing.assert_array_equal(imported("t.npz", None).label, y)
+    np.savez("two.npz", softmax=p, features=p[:, :2], image=names)
+    assert sorted(read_columns(Path("two.npz"))) == ["image", "p_NK"]
+
+
+def test_lists_in_pieces() -> None:
+    """A column of lists that the file holds in several row groups."""
+    p = np.load("p.npy")
+    pq.write_table(pa.table({"probs": p.tolist()}), "t.parquet", row_group_size=7)
+    np.testing.assert_array_equal(read_columns(Path("t.parquet"))["p_NK"], p)
 
 
 def test_several_arrays_without_names() -> None:

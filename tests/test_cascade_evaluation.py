@@ -135,7 +135,14 @@ def test_chain_row(held: HeldOut) -> None:
     assert row["correct"] == (decisions.prediction_N == held.labels_N)[test].sum()
     costs = np.array([1e6, 4e6, 9e6])[decisions.asked_N[test] - 1]
     assert row["macs"] == pytest.approx(costs.mean())
-    assert chain_row(held, ["a", "c", "b"], [], "difference", "product")["val_accuracy"] >= held.right("a")[held.val_N].mean()
+    shares = [f"{(decisions.asked_N[test] > stage).mean():.4f}" for stage in range(3)]
+    assert (row["use_by_stage"], row["score"], row["thresholds"]) == (", ".join(shares), "difference", "0.9, 0.5")
+    tables = [held.named(name).p_NK[held.val_N] for name in "acb"]
+    for answer in ("second", "product"):  # thresholds that nobody gives are searched, for this answer
+        found = search_chain(tables, held.labels_N[held.val_N], "difference", answer=answer)
+        row = chain_row(held, ["a", "c", "b"], [], "difference", answer)
+        assert row == chain_row(held, ["a", "c", "b"], found, "difference", answer)
+        assert row["val_accuracy"] >= held.right("a")[held.val_N].mean()
 
 
 # -- ranking -------------------------------------------------------------------------------------------------------------
