@@ -4,7 +4,8 @@
 """
 
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Container, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,11 @@ KEYS = ("file", "path", "filename", "file_name", "filepath", "file_path", "image
 KEYS += ("image_id", "name", "id", "key")
 UNSURE = KEYS[-4:]
 _LABELS = ("label", "labels", "y", "y_true", "target", "targets")
+
+
+def image_name(text: str) -> str:
+    """The name of an image in the one form in which names are compared, whatever system wrote it."""
+    return unicodedata.normalize("NFC", text.strip()).replace("\\", "/").removeprefix("./")
 
 
 def read_columns(path: Path) -> dict[str, np.ndarray]:
@@ -57,6 +63,19 @@ def read_values(path: Path) -> np.ndarray:
     """
     if path.suffix.lower() == ".npy":
         return load_array(path)
+    lines = read_lines(path)
+    return np.array([float(line) for line in lines]) if all(is_number(line) for line in lines) else np.array(lines, str)
+
+
+def read_lines(path: Path, known: Container[str] = ()) -> list[str]:
+    """The lines of a text, without quotes and empty ones, and without a heading: a word over numbers, or one that heads names of images.
+
+    Args:
+        known: names of images, which are no heading.
+
+    Raises:
+        MetannError: missing, or no text in UTF-8.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -66,9 +85,10 @@ def read_values(path: Path) -> np.ndarray:
     if "\0" in text:
         raise MetannError(f"{path} is not text; save it as .npy, or as .txt with one value a line")
     lines = [line.strip().strip('"') for line in text.splitlines() if line.strip()]
-    if lines and not is_number(lines[0]) and all(is_number(line) for line in lines[1:]) and len(lines) > 1:
-        lines = lines[1:]  # a heading
-    return np.array([float(line) for line in lines]) if all(is_number(line) for line in lines) else np.array(lines, str)
+    if len(lines) < 2 or is_number(lines[0]) or image_name(lines[0]) in known:
+        return lines
+    heading = lines[0].lower() in KEYS or all(is_number(line) for line in lines[1:])
+    return lines[1:] if heading else lines
 
 
 def _of_archive(path: Path) -> dict[str, np.ndarray]:

@@ -4,7 +4,6 @@ Not a dataset: a network whose images nobody here has seen.
 """
 
 import hashlib
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from metann.errors import MetannError, one_of, unknown
-from metann.tables.foreign import KEYS, UNSURE, read_columns, read_values
+from metann.tables.foreign import KEYS, UNSURE, image_name, read_columns, read_values
 from metann.tables.notices import accuracy_notices, class_notices, shown
 from metann.tables.probabilities import digest_of, read_probabilities
 from metann.tables.samples import SPLITS, Probabilities
@@ -124,7 +123,7 @@ def _names(values: np.ndarray, n: int) -> np.ndarray | None:
     if values.shape != (n,) or values.dtype.kind not in "OUSiu":
         return None
     texts = [value.decode(errors="surrogateescape") if isinstance(value, bytes) else str(value) for value in values.tolist()]
-    return np.array([unicodedata.normalize("NFC", text.strip()).replace("\\", "/").removeprefix("./") for text in texts], object)
+    return np.array([image_name(text) for text in texts], object)
 
 
 def _splits(

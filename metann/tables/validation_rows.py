@@ -1,13 +1,15 @@
 """Which rows of a foreign table are for validation. N images, K classes."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from metann.errors import MetannError
+from metann.tables.arrays import load_array
 from metann.tables.columns import one_line
-from metann.tables.foreign import read_values
+from metann.tables.foreign import image_name, read_lines
+from metann.tables.text_tables import is_number
 
 
 def first_or_fair(ids_N: np.ndarray, labels_N: np.ndarray, total: int) -> tuple[np.ndarray, list[str]]:
@@ -77,15 +79,19 @@ def named_rows(wanted: str, columns: Mapping[str, np.ndarray], ids_N: np.ndarray
         raise MetannError(
             f"val_rows = {wanted}: neither a column of {path} ({one_line(columns)}) nor a file; give one of these, or a number"
         )
-    values = np.atleast_1d(read_values(file)).ravel()
-    if values.dtype.kind in "iuf" and names_N is None:
-        known, asked = ids_N, values.astype(np.int64)
-    else:
-        known = names_N if names_N is not None else ids_N.astype(str)
-        whole = values.dtype.kind == "f" and np.array_equal(values, np.rint(values))
-        asked = np.array([str(value) for value in (values.astype(np.int64) if whole else values).tolist()], object)
-    there = set(known.tolist())
-    missing = [value for value in asked.tolist() if value not in there]
+    known_N = (ids_N if names_N is None else names_N).astype(str)
+    there = set(known_N.tolist())
+    texts = map(str, np.ravel(load_array(file)).tolist()) if file.suffix.lower() == ".npy" else read_lines(file, there)
+    asked = [_as_known(text, there) for text in texts]
+    missing = [value for value in asked if value not in there]
     if missing:
         raise MetannError(f"{file}: {missing[0]!r} is no image of {path} ({len(missing)} of {len(asked)} are not); give ids of its rows")
-    return np.isin(known.astype(str), asked.astype(str))
+    return np.isin(known_N, asked)
+
+
+def _as_known(text: str, there: Container[str]) -> str:
+    """An id as the table writes it: names in one form, whole numbers without a point; `007` is the name of an image where there is one."""
+    name = image_name(text)
+    if name not in there and is_number(name) and float(name).is_integer():
+        return str(int(float(name)))
+    return name
