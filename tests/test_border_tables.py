@@ -158,6 +158,52 @@ def test_a_table_that_is_exact_is_not_touched(rng: np.random.Generator) -> None:
     assert squeezed(unsure) is None
 
 
+@pytest.mark.parametrize(("away", "accepted"), [(0.0099, True), (-0.0099, True), (0.0102, False), (-0.0102, False)])
+def test_how_far_sums_may_be(away: float, accepted: bool) -> None:
+    """Of one row; the sentence names the distance."""
+    p = np.load("p.npy")
+    p[7] *= 1 + away
+    if not accepted:
+        with pytest.raises(MetannError, match=r"row 7 sums to .*\(1 such rows of 60\).*the other rows are probabilities"):
+            as_probabilities(p, Path("p"))
+        return
+    found, assumed = as_probabilities(p, Path("p"))
+    assert assumed == ["rows sum to 1 within 0.0099 and are rescaled"]
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, np.load("p.npy"), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("rows", "mend"), [(1, True), (3, True), (4, False), (60, False)])
+def test_a_few_broken_rows_are_told_from_a_broken_table(rows: int, mend: bool) -> None:
+    """A twentieth at most."""
+    p = np.load("p.npy")
+    p[:rows] *= 0.5
+    with pytest.raises(MetannError) as caught:
+        as_probabilities(p, Path("p"))
+    assert ("the other rows are probabilities: mend these" in str(caught.value)) is mend
+    assert f"({rows} such rows of 60)" in str(caught.value)
+
+
+@pytest.mark.parametrize("k", [2, 3, 10])
+def test_a_softmax_that_was_taken_twice(k: int) -> None:
+    """exp(1) / (exp(1) + K - 1) is the most that it gives, 1 / (exp(1) + K - 1) the least."""
+    once = np.where(np.eye(k, dtype=bool), 1 - 1e-4 * (k - 1), 1e-4)
+    twice = np.exp(once) / np.exp(once).sum(axis=1, keepdims=True)
+    assert "taken twice?" in squeezed(twice)
+    assert f"{np.e / (np.e + k - 1):.3f}"[:4] in squeezed(twice)
+    for other in (
+        np.vstack([twice, once]),  # surer than twice can be
+        np.full((4, k), 1 / k),  # nowhere as sure
+        0.5 * twice + 0.5 / k,
+    ):
+        assert squeezed(other) is None
+    if k > 2:
+        sparse = twice.copy()  # as sure at the top, and less than twice can be elsewhere
+        sparse[0] = 0
+        sparse[0, :2] = twice[0, 0], 1 - twice[0, 0]
+        assert squeezed(sparse) is None
+
+
 # --- containers -----------------------------------------------------------------------------------------------------
 
 
@@ -220,6 +266,7 @@ def test_archives_and_text() -> None:
     np.savez_compressed("two.npz", probabilities=p.astype(np.float32), y_true=y, features=np.zeros((N, 7)))
     frame(p, label=y).to_csv("t.csv", index=False)
     frame(p, label=y).to_csv("t.tsv", index=False, sep="\t")
+    frame(p, label=y).to_csv("t.TSV", index=False, sep="\t", quoting=1)
     frame(p, label=y).to_csv("semicolon.csv", index=False, sep=";")
     np.savetxt("bare.csv", p, delimiter=",")
     pd.DataFrame(p).to_csv("numbered.csv", index=False)
@@ -231,6 +278,7 @@ def test_archives_and_text() -> None:
             imported("two.npz", None),
             imported("t.csv", None),
             imported("t.tsv", None),
+            imported("t.TSV", None),
             imported("semicolon.csv", None),
         ),
         *(imported("bare.csv", "y.txt"), imported("numbered.csv", "y.csv")),
@@ -298,6 +346,22 @@ def test_what_an_archive_says_of_each_image() -> None:
     np.testing.assert_array_equal(imported("t.npz", None).label, y)
     np.savez("two.npz", softmax=p, features=p[:, :2], image=names)
     assert sorted(read_columns(Path("two.npz"))) == ["image", "p_NK"]
+
+
+def test_names_in_a_dictionary_column() -> None:
+    p, y = np.load("p.npy"), np.load("y.npy")
+    names = [f"{i:02}.png" for i in range(N)][::-1]
+    columns = {f"p_{k}": p[:, k] for k in range(K)}
+    pq.write_table(pa.table(columns | {"label": y, "file": pa.array(names).dictionary_encode(), "blurred": [False] * N}), "t.parquet")
+    found = read_columns(Path("t.parquet"))
+    assert (found["file"].tolist(), found["blurred"].dtype) == (names, bool)
+    np.testing.assert_array_equal(imported("t.parquet", None).sample_id, np.arange(N)[::-1])
+
+
+def test_labels_by_another_name_stand_once() -> None:
+    pq.write_table(pa.table({"mine": np.load("p.npy").tolist(), "target": np.load("y.npy")}), "t.parquet")
+    assert sorted(read_columns(Path("t.parquet"))) == ["label", "p_NK"]
+    np.testing.assert_array_equal(imported("t.parquet", None).label, np.load("y.npy"))
 
 
 def test_lists_in_pieces() -> None:

@@ -109,7 +109,7 @@ def test_singles_and_complementarity(held: HeldOut) -> None:
     assert rows["balanced_one_right", "val+test", "b", "b"] == 0
 
 
-@given(st.integers(0, 2**31), st.sampled_from(SCORES), st.sampled_from(ANSWERS), st.integers(2, 4))
+@given(st.integers(0, 2**31), st.sampled_from([*SCORES, "oracle"]), st.sampled_from(ANSWERS), st.integers(2, 4))
 def test_a_searched_chain_is_greedily_best(seed: int, score: str, answer: str, stages: int) -> None:
     """No threshold of the last stage does better on the images that reach it; with two networks it is the exact search."""
     generator = np.random.default_rng(seed)
@@ -119,11 +119,13 @@ def test_a_searched_chain_is_greedily_best(seed: int, score: str, answer: str, s
     assert len(found) == stages - 1
     if stages == 2:
         assert found == [search_threshold(*tables, labels_N, score, answer=answer).threshold]
+    if answer == "more_confident":
+        assert found == search_chain(tables, labels_N, score, True)
 
     def right(last: float) -> int:
-        return int((decide(tables, [*found[:-1], last], score, answer=answer).prediction_N == labels_N).sum())
+        return int((decide(tables, [*found[:-1], last], score, labels_N=labels_N, answer=answer).prediction_N == labels_N).sum())
 
-    so_far = decide(tables[:-1], found[:-1], score, answer=answer)
+    so_far = decide(tables[:-1], found[:-1], score, labels_N=labels_N, answer=answer)
     assert right(found[-1]) == max(right(threshold) for threshold in [*so_far.score_N, -1, 2])
 
 
@@ -143,6 +145,16 @@ def test_chain_row(held: HeldOut) -> None:
         row = chain_row(held, ["a", "c", "b"], [], "difference", answer)
         assert row == chain_row(held, ["a", "c", "b"], found, "difference", answer)
         assert row["val_accuracy"] >= held.right("a")[held.val_N].mean()
+
+
+def test_a_stage_that_no_image_reaches_sends_nothing() -> None:
+    """Where the first network is always right, the second is not asked, and the third not either."""
+    labels_N = np.arange(9) % 3
+    right, wrong = np.eye(3)[labels_N] * 0.7 + 0.1, np.eye(3)[(labels_N + 1) % 3] * 0.7 + 0.1
+    for score in SCORES:
+        found = search_chain([right, wrong, wrong], labels_N, score)
+        assert (decide([right, wrong, wrong], found, score).asked_N == 1).all()
+        assert (decide([right, wrong], found[1:], score).asked_N == 1).all()
 
 
 # -- ranking -------------------------------------------------------------------------------------------------------------

@@ -84,10 +84,11 @@ def _refusal(values_NK: np.ndarray, path: Path) -> MetannError:
 
 
 def squeezed(p_NK: np.ndarray) -> str | None:
-    """A sentence where a table looks like a softmax of probabilities: nothing is surer than that can be, and some is as sure."""
-    k = p_NK.shape[1]
-    surest = np.e / (np.e + k - 1)
-    tops_N = p_NK.max(axis=1)
-    if tops_N.max() <= surest * 1.001 and p_NK.min() >= 0.999 / (np.e + k - 1) and tops_N.max() > 0.9 * surest:
-        return f"no probability is above {tops_N.max():.4f}, the most that a softmax of probabilities of {k} classes gives: taken twice?"
+    """A sentence where a table looks like a softmax of probabilities: nothing is less than that can be, so nothing surer; some is as sure."""
+    least = 1 / (np.e + p_NK.shape[1] - 1)
+    surest = float(p_NK.max())
+    if p_NK.min() >= 0.999 * least and surest > 0.9 * np.e * least:
+        return (
+            f"no probability is above {surest:.4f}, the most that a softmax of probabilities of {p_NK.shape[1]} classes gives: taken twice?"
+        )
     return None
