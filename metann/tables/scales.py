@@ -84,7 +84,7 @@ def _refusal(values_NK: np.ndarray, path: Path) -> MetannError:
 
 
 def squeezed(p_NK: np.ndarray) -> str | None:
-    """A sentence where a table looks like a softmax of probabilities: nothing is less than that can be, so nothing surer; some is as sure."""
+    """A sentence where a table looks like a softmax of probabilities: nothing is less than that can be (so nothing surer), some as sure."""
     least = 1 / (np.e + p_NK.shape[1] - 1)
     surest = float(p_NK.max())
     if p_NK.min() >= 0.999 * least and surest > 0.9 * np.e * least:
