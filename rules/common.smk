@@ -13,11 +13,12 @@ from metann.data.classes import (
     fingerprint,
     recorded,
 )
+from metann.data.rehearsal import rehearse
 from metann.files.digests import FileDigests
 from metann.errors import MetannError
 from metann.plan.jobs import write_jobs
 from metann.workflow.configuration import check_configuration
-from metann.workflow.outside import files_of, outside_of, told
+from metann.workflow.outside import as_prepared, files_of, outside_of, told
 from metann.workflow.provenance import stage_code
 from metann.workflow.rules import (
     at_the_end,
@@ -79,21 +80,27 @@ try:
         check_experiments(run.hypernetwork, n_classes)
     # What comes from outside, by content; in a job nobody compares it.
     digests = FileDigests(Path(".snakemake", f"metann_{run.run}.json"))
-    photos, outside = "", {}
+    photos, outside, archived = "", {}, False
+    told_data = flags("data", run.data)
+    told_code = stage_code("prepare_data", dataset=run.data.name)
     if workflow.is_main_process and planned is None:
         if reads_images:
             photos = fingerprint(run.data, digests, prepared.get("files", ""))
             check_duplicates(run.data, prepared, photos)
+            if archived := rehearse(run.data, prepared, photos, digests):
+                print(
+                    f"metann: {run.data.root} is not there; what was prepared of it is used",
+                    file=sys.stderr,
+                )
         outside = outside_of(run, digests)
         # Here, for it takes 0.1 s (pyarrow) that no job has to pay.
         from metann.workflow.records import check_records, record_of
 
         check_records(run, Path(RESULTS), Path(".snakemake"), photos, outside)
-        photos = told(
-            photos,
-            prepared.get("files", ""),
-            record_of(Path(DATA, "dataset.json"), Path(".snakemake")),
-        )
+        record = record_of(Path(DATA, "dataset.json"), Path(".snakemake"))
+        photos = told(photos, prepared.get("files", ""), record)
+        if archived:
+            told_data, told_code = as_prepared(told_data, told_code, photos, record)
 except MetannError as error:
     # A SystemExit, because Snakemake adds a place in this file to every other kind; the place is in the configuration.
     sys.exit(f"metann: error: config: {error}")

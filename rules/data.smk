@@ -13,10 +13,10 @@ rule prepare_data:
         runtime=grows(30),
     params:
         # A function, because braces in a path would be taken for wildcards.
-        data=lambda wildcards: flags("data", run.data),
+        data=lambda wildcards: told_data,
         output=lambda wildcards, output: folder(output.info),
         files=photos,
-        code=stage_code("prepare_data", dataset=run.data.name),
+        code=told_code,
     message:
         f"Prepare the images of {run.data.name}"
     shell:

@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from metann.data.arrangement import arranged
 from metann.data.classes import counting, fingerprint
-from metann.data.duplicates import find_duplicates, settle
 from metann.data.raw import RawDataset
-from metann.data.split import assign_splits
 from metann.errors import MetannError, exhausted, failed_system
 from metann.files.atomic import atomic
 from metann.files.digests import FileDigests
 from metann.files.headers import read_sealed_json, write_sealed_json
-from metann.tables.notices import class_notices
 from metann.tables.probabilities import SPLITS, Samples, digest_of, read_samples, write_samples
 
 if TYPE_CHECKING:
@@ -110,26 +108,13 @@ def write_prepared(folder: Path, raw: RawDataset, settings: "DataSection") -> Pr
         what `read_prepared` reads from the folder.
 
     Raises:
-        MetannError: too few images for a split, a class without training images, or the folder cannot be written.
+        MetannError: as `arranged`, or the folder cannot be written.
     """
-    split = assign_splits(raw.official_split, raw.labels_N, settings)
-    labels_N, images_NCHW = np.asarray(raw.labels_N, np.int16), raw.images_NCHW
-    duplicates = find_duplicates(images_NCHW, labels_N, split, raw.files)
-    keep_N, notices = settle(duplicates, settings.duplicates)
-    if not keep_N.all():
-        labels_N, split, images_NCHW = labels_N[keep_N], split[keep_N], images_NCHW[keep_N]
-        emptied = [name for name in SPLITS if not (split == name).any()]
-        if emptied:
-            raise MetannError(f"data.duplicates: drop leaves no image for {emptied[0]}: {notices[0]}")
-    notices += class_notices(split, labels_N, raw.class_names)
-    train = split == "train"
-    absent = np.flatnonzero(np.bincount(labels_N[train], minlength=len(raw.class_names)) == 0)
-    if len(absent):
-        names = ", ".join(raw.class_names[k] for k in absent[:6]) + (", ..." if len(absent) > 6 else "")
-        raise MetannError(f"{settings.name} has no training images of class {names}; every class needs at least one")
-    images_NCHW = np.ascontiguousarray(images_NCHW)
+    found = arranged(raw, settings)
+    labels_N, split = found.labels_N, found.split_N
+    images_NCHW = np.ascontiguousarray(found.images_NCHW)
     digest = digest_of(images_NCHW, labels_N, _split_codes(split))
-    mean, std = channel_statistics(images_NCHW[train])
+    mean, std = channel_statistics(images_NCHW[split == "train"])
     info = DataInfo(
         name=settings.name,
         digest=digest,
@@ -140,11 +125,11 @@ def write_prepared(folder: Path, raw: RawDataset, settings: "DataSection") -> Pr
         std=std,
         skipped=dict(raw.skipped),
         assumed=raw.assumed,
-        notices=tuple(notices),
+        notices=found.notices,
         bits=raw.bits,
         files=fingerprint(settings, FileDigests()),
         settings=counting(settings),
-        equal_images=duplicates.notices,
+        equal_images=found.equal_images,
     )
     folder = Path(folder)
     try:

@@ -9,7 +9,9 @@ square and resized once to `image_size`. If every pixel of every image is grey, 
 What is left out is counted, with the reason.
 """
 
+from collections.abc import Mapping, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +19,7 @@ import numpy as np
 from metann.data.raw import RawDataset, folder_of
 from metann.datasets._pictures import read_pictures
 from metann.datasets._search import normal, printable
-from metann.datasets._splits import pictures_of, read_layout
+from metann.datasets._splits import Layout, pictures_of, read_layout
 from metann.files.digests import FileDigests, combined
 
 if TYPE_CHECKING:
@@ -47,10 +49,9 @@ def load(settings: "DataSection") -> RawDataset:
     """
     layout = read_layout(settings)
     files, found = pictures_of(layout)
-    counts = [len(paths) for paths in files.values()]
+    labels_N, split_N = _labels(files, layout)
     paths = list(chain.from_iterable(files.values()))
     pictures = read_pictures(paths, settings.image_size)
-    labels_N = np.repeat(np.array([layout.names.index(name) for _, name in files], np.int16), counts)
     assumed = layout.assumed
     if pictures.bits is not None:
         assumed += (f"files of 16 bits use {pictures.bits}: white is {2**pictures.bits - 1}",)
@@ -58,13 +59,26 @@ def load(settings: "DataSection") -> RawDataset:
     return RawDataset(
         pictures.images_NCHW,
         labels_N,
-        np.repeat([split for split, _ in files], counts),
+        split_N,
         layout.names,
         skipped=dict(found.skipped),
         assumed=assumed,
         files=tuple(printable(path.relative_to(root)) for path in paths),
         bits=pictures.bits,
     )
+
+
+def outline(settings: "DataSection") -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Labels, splits and names of the classes as `load` gives them; opens no image."""
+    layout = read_layout(settings)
+    return *_labels(pictures_of(layout)[0], layout), layout.names
+
+
+def _labels(files: Mapping[tuple[str, str], Sequence[Path]], layout: Layout) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) int16 and (N,) text."""
+    counts = [len(paths) for paths in files.values()]
+    labels_K = np.array([layout.names.index(name) for _, name in files], np.int16)
+    return np.repeat(labels_K, counts), np.repeat([split for split, _ in files], counts)
 
 
 def fingerprint(settings: "DataSection", digests: FileDigests) -> str:

@@ -1,5 +1,6 @@
 """Files that a configuration names and nobody here made."""
 
+import ast
 import contextlib
 import json
 from collections.abc import Collection, Iterable
@@ -76,3 +77,22 @@ def told(found: str, recorded: str, record: Path | None) -> str:
             if repr(found) not in params and "''" in params:
                 return ""
     return found
+
+
+def as_prepared(data: list[str], code: str, files: str, record: Path | None) -> tuple[list[str], str]:
+    """What the rule that prepares the data is told where the raw files are archived: what it was told when they were there.
+
+    Else another code digest, or another folder in which nothing is, would ask for a job that can only fail.
+
+    Args:
+        data, code: flags and code digest as they are now; they count where Snakemake has written nothing down.
+        files: the fingerprint of the raw files.
+        record: where Snakemake has written down how the data were made.
+    """
+    with contextlib.suppress(OSError, ValueError, SyntaxError, LookupError, TypeError):
+        params = [ast.literal_eval(text) for text in json.loads(record.read_text(encoding="utf-8"))["params"]] if record else []
+        lists, texts = ([param for param in params if isinstance(param, kind)] for kind in (list, str))
+        codes = [text for text in texts if text not in (files, "")]
+        if len(lists) == len(codes) == 1:
+            return lists[0], codes[0]
+    return data, code
