@@ -94,9 +94,12 @@ try:
                 )
         outside = outside_of(run, digests)
         # Here, for it takes 0.1 s (pyarrow) that no job has to pay.
-        from metann.workflow.records import check_records, record_of
+        from metann.data.prepared import read_prepared
+        from metann.workflow.records import check_records, record_of, replaced
 
         check_records(run, Path(RESULTS), Path(".snakemake"), photos, outside)
+        if replaced(Path(DATA, "images.npy"), Path(".snakemake")):
+            read_prepared(Path(DATA))
         record = record_of(Path(DATA, "dataset.json"), Path(".snakemake"))
         photos = told(photos, prepared.get("files", ""), record)
         if archived:

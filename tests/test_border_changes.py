@@ -273,6 +273,50 @@ def test_every_kind_of_result_is_compared(tmp_path: Path, place: str, key: str, 
     check_records(run, tmp_path / "results", tmp_path / ".snakemake")
 
 
+def known(path: Path, snakemake: Path) -> None:
+    """As if Snakemake had made it a while ago."""
+    record = snakemake / "metadata" / urlsafe_b64encode(str(path).encode()).decode()
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text("{}")
+    os.utime(record, (1e9, 1e9))
+
+
+@pytest.mark.parametrize(
+    ("place", "header", "difference"),
+    [
+        ("networks/switch/seed_0/probabilities.parquet", {"network": "twin", "seed": 0}, "network 'twin', not 'switch'"),
+        ("networks/switch/seed_0/probabilities.parquet", {"network": "switch", "seed": 1}, "seed 1, not 0"),
+        ("networks/twin/seed_0/weights.safetensors", {"network": "switch", "seed": 0}, "network 'switch', not 'twin'"),
+        ("mnn/seed_0/dataset_threshold_0.10/class_1/weights.safetensors", {"dataset_threshold": 0.2}, "dataset_threshold 0.2, not 0.1"),
+        ("mixture/seed_0/expectation/weights.safetensors", {"setting": "single"}, "setting 'single', not 'expectation'"),
+    ],
+)
+def test_a_file_in_the_place_of_another(tmp_path: Path, place: str, header: dict, difference: str) -> None:
+    """Newer than Snakemake's record: the job that reads it would have its finished outputs removed, and then refuse it."""
+    run, results, snakemake_ = read_section(Config, EVERYTHING), tmp_path / "results", tmp_path / ".snakemake"
+    path = says(results / place, header)
+    known(path, snakemake_)
+    with pytest.raises(MetannError, match=re.escape(f"{path} was replaced after it was made ({difference}); bring back")) as caught:
+        check_records(run, results, snakemake_)
+    assert "\n" not in str(caught.value)
+    os.utime(path, (1e9 - 1, 1e9 - 1))  # Snakemake's own
+    check_records(run, results, snakemake_)
+    says(path, {"training": {"epochs": 99}, "combine": "replace"})  # other settings: Snakemake's affair
+    check_records(run, results, snakemake_)
+
+
+@pytest.mark.parametrize("place", ["networks/switch/seed_0/weights.safetensors", "data/samples.parquet", "data/dataset.json"])
+def test_a_file_that_was_cut_off(tmp_path: Path, copied: Path, place: str) -> None:
+    run = shutil.copytree(copied, tmp_path / "run")
+    path = run / place
+    known(path, tmp_path)
+    os.utime(path, None)
+    check_records(configured(), run, tmp_path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(MetannError, match=re.escape(f"{path} was replaced after it was made (no whole file of a run)")):
+        check_records(configured(), run, tmp_path)
+
+
 def test_what_is_trained_longer_says_how_long(tmp_path: Path) -> None:
     """Its epochs are counted in the run, not configured."""
     says(tmp_path / "networks/long/seed_0/weights.safetensors", {"training": {"epochs": 77, "batch_size": 64}})

@@ -23,6 +23,7 @@ def expected(run: Config, results: Path, photos: str, outside: Mapping[str, str]
     if any(not network.imported for network in run.networks.values()) or run.mixture or run.hypernetwork:
         data = {"settings": _plain(run.data, "root", "download")}
         yield layout.place(results, f"{layout.DATA}/dataset.json"), data | ({"files": photos} if photos else {})
+        yield layout.place(results, f"{layout.DATA}/samples.parquet"), {}
     for seed in run.seeds:
         yield from _networks(run, results, seed, outside)
         if run.mnn:
@@ -50,6 +51,7 @@ def _networks(run: Config, results: Path, seed: int, outside: Mapping[str, str])
             counted = ("epochs",) if run.mnn and name == run.mnn.longer else ()
             wanted["training"] = _plain(run.training_of(name), *_WHERE, *counted)
         yield layout.place(results, f"{layout.NETWORK}/weights.safetensors", network=name, seed=seed), wanted | files
+        yield layout.place(results, f"{layout.NETWORK}/probabilities.parquet", network=name, seed=seed), {"network": name, "seed": seed}
         if run.mnn and run.mnn.probabilities == "out_of_fold":
             folds = layout.found(results, f"{layout.FOLD}/weights.safetensors", network=name, seed=seed)
             yield from ((path, wanted | {"folds": run.mnn.folds}) for path, _ in folds)

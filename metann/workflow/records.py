@@ -1,4 +1,7 @@
-"""Results that Snakemake does not know how they were made, as in a copied folder: their headers are compared with the configuration."""
+"""Results that did not come from Snakemake: copied ones, of which it has no record, and files that were replaced since it made them.
+
+Their headers are compared with the configuration while the rules are read: the job that would find out has its outputs removed first.
+"""
 
 import json
 import struct
@@ -14,12 +17,14 @@ from metann.tables.sealed import read_description
 from metann.workflow.expected import Whole, expected
 
 _SHOWN = 4
+_IDENTITY = ("network", "seed", "dataset_threshold", "setting", "experiment", "generator")
 
 
 def check_records(run: Config, results: Path, snakemake: Path, photos: str = "", outside: Mapping[str, str] | None = None) -> None:
-    """Refuse results of another configuration where Snakemake has no record of how they were made.
+    """Refuse results of another configuration where Snakemake has no record of how they were made, and what took another file's place.
 
-    What fits is taken as it is, and what a file does not say of itself is not compared.
+    What fits is taken as it is, and what a file does not say of itself is not compared. Files that are newer than Snakemake's record of
+    them have to be whole, and of the network, seed, threshold, setting ... that their place says.
 
     Args:
         run: the configuration.
@@ -30,17 +35,40 @@ def check_records(run: Config, results: Path, snakemake: Path, photos: str = "",
     Raises:
         MetannError: naming the files, the first difference and the cure.
     """
-    strange = [
-        (path, difference)
-        for path, wanted in expected(run, results, photos, outside or {})
-        if path.is_file() and record_of(path, snakemake) is None and (difference := _difference(_header(path), wanted))
-    ]
+    strange, others = [], []
+    for path, wanted in expected(run, results, photos, outside or {}):
+        if not path.is_file():
+            continue
+        record = record_of(path, snakemake)
+        if record is None:
+            strange += [(path, difference)] if (difference := _difference(_header(path), wanted)) else []
+        elif _newer(path, record):
+            # Other settings are Snakemake's affair; whose file it is does not change.
+            identity = {key: value for key, value in wanted.items() if key in _IDENTITY}
+            broken = "no whole file of a run" if not (header := _header(path)) else _difference(header, identity)
+            others += [(path, broken)] if broken else []
+    if others:
+        path, difference = others[0]
+        raise MetannError(
+            f"{path} was replaced after it was made ({difference}); bring back the one that was there, or delete "
+            f"{_named([path for path, _ in others], results)} to have it made anew"
+        )
     if strange:
         path, difference = strange[0]
         raise MetannError(
             f"{path} was made with {difference}, and Snakemake has no record of it (copied results?); to make it anew delete "
             f"{_named([path for path, _ in strange], results)}, to keep it give the configuration that it was made with"
         )
+
+
+def replaced(path: Path, snakemake: Path) -> bool:
+    """Whether a file was written after Snakemake has written down how it was made."""
+    record = record_of(path, snakemake)
+    return record is not None and path.is_file() and _newer(path, record)
+
+
+def _newer(path: Path, record: Path) -> bool:
+    return path.stat().st_mtime_ns > record.stat().st_mtime_ns
 
 
 def _named(paths: list[Path], results: Path) -> str:
@@ -52,7 +80,7 @@ def _named(paths: list[Path], results: Path) -> str:
 
 
 def _header(path: Path) -> dict[str, Any]:
-    """What a file says of itself; {} where it says nothing."""
+    """What a file says of itself; {} where it says nothing, or is cut off."""
     try:
         if path.suffix == ".json":
             found = json.loads(path.read_text(encoding="utf-8"))
@@ -61,9 +89,11 @@ def _header(path: Path) -> dict[str, Any]:
         else:
             with path.open("rb") as file:
                 (length,) = struct.unpack("<Q", file.read(8))
-                text = json.loads(file.read(min(length, 100_000_000))).get("__metadata__", {}).get("metann", "{}")
-            found = json.loads(text)
-    except (OSError, ValueError, RecursionError, struct.error, AttributeError):
+                header = json.loads(file.read(min(length, 100_000_000)))
+            ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
+            whole = path.stat().st_size == 8 + length + max(ends, default=0)
+            found = json.loads(header.get("__metadata__", {}).get("metann", "{}")) if whole else {}
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, struct.error, AttributeError):
         return {}
     return found if isinstance(found, dict) else {}
 
