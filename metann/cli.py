@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from metann import __version__
 from metann.config.section import first_problem
-from metann.errors import LACKS, MetannError, exhausted
+from metann.errors import LACKS, MetannError, exhausted, failed_system
 from metann.registry import PACKAGE
 
 app = App(
@@ -61,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except MemoryError:
         _fail("out of memory; ask for more (mem_mb) or use a smaller batch_size")
     except (RuntimeError, OSError) as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            _fail(str(failed_system(error.filename, error)))
         lack = exhausted(error)
         if lack is None or (isinstance(error, OSError) and error.errno not in LACKS):
             raise

@@ -15,7 +15,7 @@ from metann.data.classes import (
 )
 from metann.data.rehearsal import rehearse
 from metann.files.digests import FileDigests
-from metann.errors import MetannError
+from metann.errors import MetannError, failed_system
 from metann.plan.jobs import write_jobs
 from metann.workflow.configuration import check_configuration
 from metann.workflow.outside import as_prepared, files_of, outside_of, told
@@ -107,6 +107,8 @@ try:
 except MetannError as error:
     # A SystemExit, because Snakemake adds a place in this file to every other kind; the place is in the configuration.
     sys.exit(f"metann: error: config: {error}")
+except OSError as error: # of a folder that may not be looked at, a network drive that is gone
+    sys.exit(f"metann: error: config: {failed_system(error.filename, error)}")
 
 # As the page shows it.
 COMMAND = " ".join(

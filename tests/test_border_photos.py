@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import re
 import shutil
 import struct
 import time
@@ -24,8 +25,8 @@ from metann.data.duplicates import find_duplicates
 from metann.data.prepared import read_info, read_prepared, write_prepared
 from metann.data.raw import load_dataset
 from metann.datasets import _pictures, _pixels, _search
-from metann.datasets._photos import find_photos
-from metann.datasets._pictures import read_pictures
+from metann.datasets._photos import find_photos, read_photos
+from metann.datasets._pictures import read_each, read_pictures
 from metann.datasets._search import find_pictures, printable
 from metann.datasets._splits import split_of
 from metann.errors import MetannError
@@ -478,6 +479,49 @@ def test_paths_without_a_picture(tmp_path: Path, make: object, complaint: str) -
     make(tmp_path / "x.png")
     with pytest.raises(MetannError, match=complaint):
         find_photos([tmp_path / "x.png"])
+
+
+def test_one_bad_path_costs_the_others_nothing(tmp_path: Path) -> None:
+    fill(tmp_path / "good")
+    (tmp_path / "empty").mkdir()
+    os.mkfifo(tmp_path / "pipe.png")
+    raw = tmp_path / "raw.nef"
+    raw.write_bytes(b"II*\0" + bytes(100))
+    heic = tmp_path / "a.heic"
+    heic.write_bytes(b"\0\0\0\x18ftypheic" + bytes(50))
+    odd = tmp_path / "photo~"
+    shutil.copy(tmp_path / "good/ant/0.png", odd)
+    bad = {
+        tmp_path / "gone.png": "no image .*gone.png$",
+        tmp_path / "empty": "no images in folder",
+        tmp_path / "pipe.png": "is a pipe, socket or device",
+        tmp_path / ("x" * 300): "no image .*too long",
+        raw: "camera raw pictures, which are not read; save them as JPEG or PNG",
+        heic: "HEIC pictures, which are not read; save them as JPEG or PNG",
+    }
+    found = find_photos([*list(bad)[:3], tmp_path / "good/ant/1.png", *list(bad)[3:], odd])
+    assert found.pictures == [tmp_path / "good/ant/1.png", odd]
+    assert sorted(found.problems) == sorted(bad)
+    for path, problem in found.problems.items():
+        assert re.search(bad[path], problem), problem
+    nothing = list(bad)[:3]
+    with pytest.raises(MetannError, match=r"no image .*gone\.png; give image files"):
+        find_photos(nothing)
+
+
+def test_the_depth_of_a_predicted_file_is_its_own(tmp_path: Path) -> None:
+    """Not that of the files beside it, where those of the training had no depth."""
+    ramp = np.linspace(0, 1023, 64).astype(np.uint16).reshape(8, 8)
+    Image.fromarray(ramp).save(tmp_path / "ten.png")
+    Image.fromarray((ramp * 64).astype(np.uint16)).save(tmp_path / "sixteen.png")
+    alone = read_photos([tmp_path / "ten.png"], 1, 8)
+    both = read_photos([tmp_path / "ten.png", tmp_path / "sixteen.png"], 1, 8)
+    np.testing.assert_array_equal(alone.images_NCHW[0], both.images_NCHW[0])
+    np.testing.assert_array_equal(both.images_NCHW[0], both.images_NCHW[1])
+    assert (alone.bits, both.bits, alone.images_NCHW.max()) == (10, 16, 255)
+    known = read_photos([tmp_path / "ten.png"], 1, 8, 12)
+    assert known.images_NCHW.max() == 63
+    assert read_each([tmp_path / "ten.png", tmp_path / "sixteen.png"], 8).images_NCHW[0].max() == 3  # a data set has one depth
 
 
 def test_printable() -> None:

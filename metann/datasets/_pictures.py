@@ -85,7 +85,7 @@ class Pictures:
     Attributes:
         images_NCHW: (N, C, S, S) uint8; C is 1 if every pixel of every picture is grey, else 3. Black where a file could not be read.
         problems: row -> file and reason, of each that could not.
-        bits: how many bits the 16-bit files use; None without such files.
+        bits: how many bits the 16-bit files use, the deepest of them where each counts for itself; None without such files.
     """
 
     images_NCHW: np.ndarray
@@ -93,11 +93,12 @@ class Pictures:
     bits: int | None
 
 
-def read_each(paths: Sequence[Path], size: int, bits: int | None = None) -> Pictures:
+def read_each(paths: Sequence[Path], size: int, bits: int | None = None, *, each: bool = False) -> Pictures:
     """All pictures that can be read, in order; on as many threads as there are, since Pillow decodes outside Python's lock.
 
     Args:
         bits: of 16-bit files; None: as many as the largest value of all of them needs.
+        each: the largest value of each file instead.
 
     Raises:
         MemoryError: there is not enough of it.
@@ -121,8 +122,9 @@ def read_each(paths: Sequence[Path], size: int, bits: int | None = None) -> Pict
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         _on_threads(lambda row: read(row, bits), range(len(paths)))
         if needed:
-            bits = next(depth for depth in DEPTHS if depth >= max(needed.values()))
-            _on_threads(lambda row: read(row, bits), sorted(needed))
+            depths = {row: next(depth for depth in DEPTHS if depth >= least) for row, least in needed.items()}
+            bits = max(depths.values())
+            _on_threads(lambda row: read(row, depths[row] if each else bits), sorted(needed))
     grey = all(_equal_channels(images_NCHW[start : start + 4096]) for start in range(0, len(paths), 4096))
     return Pictures(images_NCHW[:, :1] if grey else images_NCHW, dict(sorted(problems.items())), bits if needed else None)
 

@@ -91,8 +91,10 @@ def is_system(name: str) -> bool:
     return name.startswith((".", "__")) or name.lower() in _SYSTEM
 
 
-def link_problem(path: Path, error: OSError) -> str:
+def link_problem(path: Path, error: OSError | ValueError) -> str:
     """Why a path cannot be looked at, in words."""
+    if not isinstance(error, OSError):
+        return str(error)
     if error.errno in (errno.ENOENT, errno.ELOOP) and path.is_symlink():
         return f"a link to {printable(path.readlink())}, " + ("which is not there" if error.errno == errno.ENOENT else "in a circle")
     return (error.strerror or str(error)).lower()
@@ -135,7 +137,7 @@ def find_pictures(folder: Path) -> Found:
                 else:
                     stack.append((path, above | {(status.st_dev, status.st_ino)}))
             elif stat.S_ISREG(status.st_mode):
-                _sort_in(found, path)
+                sort_in(found, path)
             else:
                 found.skip("pipes, sockets or devices", path)
     found.pictures.sort()
@@ -164,7 +166,7 @@ def _files_below(path: Path) -> int:
     return sum(len(files) for _, _, files in os.walk(path))
 
 
-def _sort_in(found: Found, path: Path) -> None:
+def sort_in(found: Found, path: Path) -> None:
     """Put a regular file among the pictures or the skipped."""
     suffix = path.suffix.lower()
     if path.name.endswith("~") or suffix in _BACKUPS:

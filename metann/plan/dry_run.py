@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from metann.errors import MetannError
@@ -25,10 +26,19 @@ def dag(config: Path, snakefile: Path, classes: int | None = None) -> str:
     """
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--configfile", str(config)]
     command += ["--dag", "dot", "--nolock", "--cores", "1"]
-    environment = os.environ | {PLANNING: "1"} | ({CLASSES: str(classes)} if classes is not None else {})
+    environment = os.environ | _home() | {PLANNING: "1"} | ({CLASSES: str(classes)} if classes is not None else {})
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment, check=False)
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         said = next((line for line in lines if line.startswith("metann: error: ")), " ".join(lines[-3:]))
         raise MetannError(said.removeprefix("metann: error: "))
     return done.stdout
+
+
+def _home() -> dict[str, str]:
+    """A place for Snakemake's own files where the user has none: no HOME, and no entry in passwd."""
+    try:
+        Path.home()
+    except RuntimeError:
+        return {"HOME": tempfile.gettempdir()}
+    return {}

@@ -26,6 +26,7 @@ def new(*, photos: Path, output: Path | None = None) -> None:
     from metann.config.run import Config
     from metann.config.section import read_section
     from metann.data.suggestion import as_yaml, suggest
+    from metann.datasets._search import printable
     from metann.datasets._survey import survey
     from metann.errors import MetannError
     from metann.plan.dry_run import dag
@@ -35,6 +36,8 @@ def new(*, photos: Path, output: Path | None = None) -> None:
     target = output if output is not None else Path(f"{run}.yaml")
     if not photos.is_dir():
         raise MetannError(f"no folder {photos}; give one that has a folder of pictures for each class")
+    if str(photos).encode("utf-8", "replace").decode() != str(photos):
+        raise MetannError(f"the name of folder {printable(photos)} is no text in UTF-8, which a configuration is; rename it")
     if os.path.lexists(target):
         raise MetannError(f"{target} is there already and is not written over; give another --output")
     if not target.parent.is_dir():

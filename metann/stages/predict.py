@@ -69,11 +69,12 @@ def predict(
     asked = load(model, family=family, **choice).to(target)
     if found.skipped:
         print(f"metann: left out: {found.skipped_text()}", file=sys.stderr)
-    cells, header = [], asked.header
+    cells, header, deep = [], asked.header, False
     for start in range(0, len(found.pictures), BATCH):
         some = found.pictures[start : start + BATCH]
         pictures = read_photos(some, header["channels"], header["image_size"], header.get("bits"))
         broken += pictures.problems.values()
+        deep |= pictures.bits is not None
         good = [row for row in range(len(some)) if row not in pictures.problems]
         if not good:
             continue
@@ -90,6 +91,8 @@ def predict(
                     f"{row['macs']:,}",
                 ]
             )
+    if deep:
+        print("metann: trained on files of 8 bits: of files of 16 bits the largest value of each says how many count", file=sys.stderr)
     if not json:
         print(aligned_table(["file", "class", "probability", "ran", "MACs"], cells, left=(0, 1, 3)))
     if broken:
