@@ -584,3 +584,85 @@ def test_classes_that_sound_like_splits(tmp_path: Path) -> None:
     assert load_dataset(settings(tmp_path / "laboratory")).class_names == ("Test 1", "Test 2", "blank")
     fill(tmp_path / "numbered", ("train1", "train2"))
     assert load_dataset(settings(tmp_path / "numbered")).class_names == ("train1", "train2")
+
+
+# --- splits where classes are looked for -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("asl_alphabet_train", "asl_alphabet_test"),
+        ("cars_train", "cars_test"),
+        ("train cars 2", "test cars 2"),
+        ("\uff34\uff32\uff21\uff29\uff2e", "\uff34\uff25\uff33\uff34"),
+    ],
+)
+def test_splits_with_a_name_in_common(tmp_path: Path, capsys: pytest.CaptureFixture[str], names: tuple[str, str]) -> None:
+    for name, n in zip(names, (5, 3), strict=True):
+        fill(tmp_path / "photos" / name, ("cat", "dog"), n=n)
+    log, info = said(tmp_path / "out", capsys, settings(tmp_path / "photos"))
+    assert info["class_names"] == ["cat", "dog"]
+    assert len(read_prepared(tmp_path / "out").samples.rows("test")) == 6
+    for name, split in zip(names, ("train", "test"), strict=True):
+        assert f"assumed: folder '{name}' is the split {split}" in log
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("Trainingsdaten", "Testdaten"),
+        ("\u8bad\u7ec3", "\u6d4b\u8bd5"),
+        ("tr", "te"),
+        ("xtrain", "xtest"),
+        ("trainA", "trainB", "testA", "testB"),
+        ("fold1", "fold2", "fold3"),
+    ],
+)
+def test_splits_in_unknown_words_are_no_classes(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        fill(tmp_path / name, ("cat", "dog"), n=2)
+    for classes in ((), ("cat", "dog")):
+        with pytest.raises(MetannError, match=r"each of .* holds the folders cat, dog; .* train, val and test, .* data\.classes") as caught:
+            load_dataset(settings(tmp_path, classes=classes))
+        assert "\n" not in str(caught.value)
+        assert all(name in str(caught.value) for name in names)
+    assert load_dataset(settings(tmp_path, classes=names)).class_names == names
+
+
+def test_folders_inside_classes_are_no_splits(tmp_path: Path) -> None:
+    """Other folders inside, one in common, pictures beside them: classes as before."""
+    for name, inside in (("ant", ("2019", "2020")), ("bee", ("2020", "2021"))):
+        fill(tmp_path / "years" / name, inside, n=2)
+    fill(tmp_path / "loose" / "ant", ("day", "night"), n=2)
+    fill(tmp_path / "loose" / "bee", ("day", "night"), n=2)
+    picture(tmp_path / "loose" / "bee" / "own.png")
+    for root in ("years", "loose"):
+        raw = load_dataset(settings(tmp_path / root))
+        assert raw.class_names == ("ant", "bee")
+        assert raw.assumed == ()
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("names", [("cat", "dog"), ("images", "masks")])
+def test_splits_below_the_classes_are_not_merged(tmp_path: Path, names: tuple[str, str], named: bool) -> None:
+    for name in names:
+        fill(tmp_path / name, ("Test", "train"), n=2)
+    (tmp_path / names[0] / "Test").rename(tmp_path / names[0] / "testing")  # one spelling each
+    with pytest.raises(MetannError, match=rf"splits \(test, train\) stand inside {names[0]}, {names[1]}; .*train/{names[0]}.*data\.root"):
+        load_dataset(settings(tmp_path, classes=names if named else ()))
+
+
+def test_classes_that_are_called_like_splits_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(tmp_path / "photos", ("ant", "bee", "Test", "Validation"), n=4)
+    log, info = said(tmp_path / "out", capsys, settings(tmp_path / "photos"))
+    assert info["class_names"] == ["Test", "Validation", "ant", "bee"]
+    assert info["assumed"] == ["folder 'Test' is a class, not the split test", "folder 'Validation' is a class, not the split val"]
+    assert "assumed: folder 'Test' is a class, not the split test\n" in log
+    assert load_dataset(settings(tmp_path / "photos", classes=("ant", "bee", "Test", "Validation"))).assumed == ()
+
+
+def test_splits_inside_one_class_are_told(tmp_path: Path) -> None:
+    fill(tmp_path, ("dog",))
+    fill(tmp_path / "cat", ("train", "test"))
+    assert load_dataset(settings(tmp_path)).assumed == ("folders test, train inside 'cat' are parts of this class, not splits",)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metann.data.raw import folder_of
+from metann.datasets._inside import folders_in, mistakable, refuse_splits
 from metann.datasets._search import HIDDEN, Found, find_pictures, is_system, link_problem, normal, printable, returns
 from metann.datasets._words import loosely, split_of
 from metann.errors import MetannError, one_of
@@ -70,20 +71,20 @@ def _splits(root: Path, top: dict[str, Path], wanted: tuple[str, ...]) -> dict[s
     """Split -> folder, where the folders are splits; None where they are classes.
 
     Raises:
-        MetannError: splits without training images, twice, or with other folders beside them.
+        MetannError: splits without training images, twice, with other folders beside them, in unknown words or below the classes.
     """
     meant = {name: split for name in top if (split := split_of(name))}
     exact = set(top) & set(SPLITS)
     if wanted and set(wanted) == set(top):
+        refuse_splits(root, top, named=True)
         return None  # the user says that these are classes
-    wider = {name: split for name in top if (split := loosely(name))}
+    wider = loosely(top)
     if set(wider) == set(top) and "train" in wider.values() and len(set(wider.values())) == len(top) > 1:
         meant = wider
     # `Testing` alone, beside departments of a firm, may be a class; beside `Training` it is none.
     unclear = "train" not in meant.values() or (len(meant) < 2 and len(top) > 1)
-    if not exact and unclear and set(meant) != set(top) and not _same_inside(top, meant):
-        return None
-    if not meant:
+    if not meant or (not exact and unclear and set(meant) != set(top) and not _same_inside(top, meant)):
+        refuse_splits(root, top, named=False)
         return None
     strange = [name for name in top if name not in meant]
     if strange or "train" not in meant.values():
@@ -99,7 +100,7 @@ def _splits(root: Path, top: dict[str, Path], wanted: tuple[str, ...]) -> dict[s
 
 def _same_inside(top: dict[str, Path], meant: dict[str, str]) -> bool:
     """Whether a folder that may be a split holds the same two folders or more as another one: `Train` beside `Holdout`, not buses."""
-    inside = {name: {child.name for child in path.iterdir() if child.is_dir() and not is_system(child.name)} for name, path in top.items()}
+    inside = {name: folders_in(path) for name, path in top.items()}
     return any(len(inside[name] & inside[other]) > 1 for name in meant for other in top if other != name)
 
 
@@ -118,6 +119,8 @@ def read_layout(settings: "DataSection") -> Layout:
         raise MetannError(f"cannot read image folder {root}: {error.strerror}; set data.root to a folder of class folders") from None
     if given:
         assumed += [f"folder {path.name!r} is the split {split}" for split, path in given.items() if path.name != split]
+    elif not settings.classes:
+        assumed += mistakable(top)
     known = splits["train"]
     if len(known) < 2:
         where, cure = root, _deeper(known)
@@ -142,7 +145,7 @@ def read_layout(settings: "DataSection") -> Layout:
 def _deeper(known: dict[str, Path]) -> str:
     """A cure where the folders lie one further down."""
     for path in known.values():
-        inside = [child.name for child in path.iterdir() if child.is_dir() and not is_system(child.name)]
+        inside = folders_in(path)
         if len(inside) > 1:
             return f"; if these are {one_of(inside)}, set data.root to {path}"
     return ""
