@@ -28,6 +28,7 @@ from metann.datasets._photos import find_photos
 from metann.datasets._pictures import read_pictures
 from metann.datasets._search import find_pictures, printable
 from metann.datasets._splits import split_of
+from metann.datasets._survey import survey
 from metann.errors import MetannError
 from metann.stages.prepare_data import prepare_data
 
@@ -666,3 +667,21 @@ def test_splits_inside_one_class_are_told(tmp_path: Path) -> None:
     fill(tmp_path, ("dog",))
     fill(tmp_path / "cat", ("train", "test"))
     assert load_dataset(settings(tmp_path)).assumed == ("folders test, train inside 'cat' are parts of this class, not splits",)
+
+
+@pytest.mark.parametrize("split", ["test", "val"])
+@pytest.mark.parametrize("kind", ["class folders", "nothing", "loose pictures"])
+def test_a_split_without_pictures_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str, split: str) -> None:
+    fill(tmp_path / "photos" / "train", n=10)
+    (tmp_path / "photos" / split).mkdir()
+    for i, name in enumerate(("ant", "bee")):
+        if kind == "class folders":
+            (tmp_path / "photos" / split / name).mkdir()
+        elif kind == "loose pictures":
+            picture(tmp_path / "photos" / split / f"{i}.png")
+    log, info = said(tmp_path / "out", capsys, settings(tmp_path / "photos"))
+    sentence = f"folder of split {split} has no picture in a class folder; a share of train (data.{split}_fraction) takes its place"
+    assert info["assumed"] == [sentence]
+    assert f"assumed: {sentence}\n" in log
+    assert info["skipped"] == ({"files beside the class folders": 2} if kind == "loose pictures" else {})
+    assert survey(settings(tmp_path / "photos")).assumed == (sentence,)

@@ -1,5 +1,6 @@
 """Folders of photos -> splits and classes, by the names of the folders alone; no image is opened."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -182,3 +183,13 @@ def pictures_of(layout: Layout) -> tuple[dict[tuple[str, str], list[Path]], Foun
         path, problem = next(iter(everything.problems.items()))
         raise MetannError(f"{printable(path)} is {problem} ({len(everything.problems)} such); mend or remove it")
     return files, everything
+
+
+def replaced(files: Mapping[tuple[str, str], list[Path]], layout: Layout) -> tuple[str, ...]:
+    """Sentences on splits that the user made and that hold no picture."""
+    full = {split for (split, _), paths in files.items() if paths}
+    return tuple(
+        f"folder of split {split} has no picture in a class folder; a share of train (data.{split}_fraction) takes its place"
+        for split in layout.classes
+        if split not in full
+    )
