@@ -327,6 +327,23 @@ def test_a_class_folder_that_is_no_text(tmp_path: Path) -> None:
         load_dataset(settings(tmp_path))
 
 
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b[31m", "a\x85b", "a\u2028b", "a\u202eb", "a\u2067b"])
+def test_a_class_folder_that_would_garble_lines(tmp_path: Path, name: str) -> None:
+    with pytest.raises(MetannError, match=r"no printable text.*rename it") as caught:
+        load_dataset(settings(fill(tmp_path, ("ant", name), n=2)))
+    assert str(caught.value).isprintable()
+
+
+def test_class_names_of_any_writing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Persian with a joint that is not seen, a family of emoji, blanks of other widths, a mark of direction, a soft hyphen."""
+    names = ("family \U0001f468\u200d\U0001f469\u200d\U0001f467", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "10\u00a0cm")
+    names = (*names, "\u30ab\u30e1\u3000\u732b", "\u05d0\u200f", "tea\u00adcup")
+    _, info = said(tmp_path / "out", capsys, settings(fill(tmp_path / "photos", names, n=5)))
+    assert info["class_names"] == sorted(names)
+    assert read_info(tmp_path / "out").class_names == tuple(sorted(names))
+    assert load_dataset(settings(tmp_path / "photos", classes=names)).class_names == names
+
+
 def test_deep_colours_keep_their_levels(tmp_path: Path) -> None:
     """12 bits in 16-bit colour PNG, of which Pillow alone would keep 16 levels."""
     rng = np.random.default_rng(0)

@@ -1,5 +1,6 @@
 """Folders of photos -> splits and classes, by the names of the folders alone; no image is opened."""
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,10 @@ from metann.tables.samples import SPLITS
 
 if TYPE_CHECKING:
     from metann.config.data import DataSection
+
+
+# Line breaks, and what turns the text behind a name round. Other letters that are not seen are parts of words and emoji.
+_TURNS = "\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ def _folders(parent: Path, beside: Found) -> dict[str, Path]:
 
 def _text(path: Path) -> str:
     name = normal(path.name)
-    if printable(name) != name:
+    if any(unicodedata.category(letter) in ("Cc", "Cs") or letter in _TURNS for letter in name):
         raise MetannError(f"folder {printable(path)} has a name that is no printable text in UTF-8; rename it: it names a class")
     return name
 
