@@ -702,3 +702,22 @@ def test_a_split_without_pictures_is_told(tmp_path: Path, capsys: pytest.Capture
     assert f"assumed: {sentence}\n" in log
     assert info["skipped"] == ({"files beside the class folders": 2} if kind == "loose pictures" else {})
     assert survey(settings(tmp_path / "photos")).assumed == (sentence,)
+
+
+# --- what a search meets ----------------------------------------------------------------------------------------------
+
+
+def test_hidden_folders_beside_the_classes_are_counted_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(tmp_path / "photos", ("ant", "bee", ".NET", "__background__", "~snapshot", "@__thumb", "RECYCLED", ".snapshot"))
+    (tmp_path / "photos" / ".git").mkdir()
+    (tmp_path / "photos" / ".git" / "HEAD").write_text("x")
+    log, info = said(tmp_path / "out", capsys, settings(tmp_path / "photos"))
+    assert info["class_names"] == ["__background__", "ant", "bee"]
+    assert info["skipped"] == {"hidden or system files": 6 + 1 + 6 + 6 + 1 + 1}  # copies of a whole drive are not walked
+    sentence = "folder '.NET' holds pictures and is hidden, so it is no class; rename it to make it one"
+    assert info["assumed"] == [sentence]
+    assert f"assumed: {sentence}\n" in log
+    for name in ("~snapshot", "@__thumb", "RECYCLED"):
+        shutil.move(tmp_path / "photos" / name, tmp_path / "photos" / "ant" / name)
+    raw = load_dataset(settings(tmp_path / "photos"))
+    assert np.bincount(raw.labels_N).tolist() == [6, 6, 6]

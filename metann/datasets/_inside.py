@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from metann.datasets._search import SUFFIXES, is_system, normal
+from metann.datasets._search import COPIES, SUFFIXES, is_system, normal
 from metann.datasets._words import split_of
 from metann.errors import MetannError, one_of
 
@@ -28,6 +28,13 @@ def folders_in(folder: Path, beside_pictures: bool = True) -> set[str]:
     except OSError:
         return set()
     return names
+
+
+def holds_pictures(folder: Path) -> bool:
+    """Whether a file in a folder or below it is called like a picture; links and copies of whole drives are not looked into."""
+    return folder.name.lower() not in COPIES and any(
+        Path(name).suffix.lower() in SUFFIXES for _, _, files in os.walk(folder) for name in files
+    )
 
 
 def refuse_splits(root: Path, top: Mapping[str, Path], named: bool) -> None:

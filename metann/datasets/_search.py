@@ -20,8 +20,10 @@ SUFFIXES = frozenset(
 HIDDEN = "hidden or system files"
 _SYSTEM = frozenset(
     {"@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp", "$recycle.bin", "recycler", "lost+found"}
+    | {"recycled", "~snapshot", "@__thumb", "__macosx", "__pycache__"}
     | {"system volume information", "thumbs.db", "thumbs.db:encryptable", "ehthumbs.db", "desktop.ini", "icon\r"}
 )
+COPIES = frozenset({".snapshot", ".snapshots", ".zfs", "~snapshot", "#snapshot", "@recently-snapshot"})  # of whole drives: not to be walked
 _BACKUPS = frozenset({".bak", ".backup", ".orig", ".old", ".tmp", ".temp", ".part", ".partial", ".crdownload", ".download", ".swp"})
 _RAW = frozenset(".3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .kdc .mef .mrw .nef .nrw .orf .pef .raf .raw .rw2 .srw .x3f".split())  # noqa: SIM905
 _UNREAD = {
@@ -88,7 +90,7 @@ def printable(path: object) -> str:
 
 def is_system(name: str) -> bool:
     """Whether a file or folder belongs to an operating system, an archiver, a notebook or a network drive."""
-    return name.startswith((".", "__")) or name.lower() in _SYSTEM
+    return name.startswith(".") or name.lower() in _SYSTEM
 
 
 def link_problem(path: Path, error: OSError) -> str:
@@ -122,7 +124,7 @@ def find_pictures(folder: Path) -> Found:
         for name in names:
             path = here / name
             if is_system(name):
-                found.skip(HIDDEN, path, _files_below(path))
+                found.skip(HIDDEN, path, files_below(path))
                 continue
             try:
                 status = path.stat()
@@ -157,9 +159,9 @@ def _dangling(found: Found, path: Path, problem: str) -> None:
         found.skip("links that lead nowhere", path)
 
 
-def _files_below(path: Path) -> int:
+def files_below(path: Path) -> int:
     """How many files a hidden file or folder stands for; links inside are not followed."""
-    if path.is_symlink() or not path.is_dir():
+    if path.name.lower() in COPIES or path.is_symlink() or not path.is_dir():
         return 1
     return sum(len(files) for _, _, files in os.walk(path))
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metann.data.raw import folder_of
-from metann.datasets._inside import folders_in, mistakable, refuse_splits
-from metann.datasets._search import HIDDEN, Found, find_pictures, is_system, link_problem, normal, printable, returns
+from metann.datasets._inside import folders_in, holds_pictures, mistakable, refuse_splits
+from metann.datasets._search import HIDDEN, Found, files_below, find_pictures, is_system, link_problem, normal, printable, returns
 from metann.datasets._words import loosely, split_of
 from metann.errors import MetannError, one_of
 from metann.tables.samples import SPLITS
@@ -29,17 +29,19 @@ class Layout:
         classes: split -> class name -> folder; only `train` where the user made no split.
         names: of the classes, in label order.
         beside: what lies beside the class folders and is not used.
+        hidden: the hidden and system files and folders there.
         assumed: what was taken for granted, in sentences.
     """
 
     classes: dict[str, dict[str, Path]]
     names: tuple[str, ...]
     beside: Found
+    hidden: tuple[Path, ...]
     assumed: tuple[str, ...]
 
 
-def _folders(parent: Path, beside: Found) -> dict[str, Path]:
-    """Folders in a folder by name in one Unicode form, sorted; what is left out is counted in `beside`.
+def _folders(parent: Path, beside: Found, hidden: list[Path]) -> dict[str, Path]:
+    """Folders in a folder by name in one Unicode form, sorted; what is left out is counted in `beside` or stands in `hidden`.
 
     Raises:
         MetannError: the folder cannot be read, a link leads nowhere, or two names look the same.
@@ -48,7 +50,7 @@ def _folders(parent: Path, beside: Found) -> dict[str, Path]:
     above = {(status.st_dev, status.st_ino) for status in (parent.stat(), parent.parent.stat())}
     for path in sorted(parent.iterdir()):
         if is_system(path.name):
-            beside.skip(HIDDEN, path)
+            hidden.append(path)
             continue
         try:
             status = path.stat()
@@ -117,10 +119,11 @@ def read_layout(settings: "DataSection") -> Layout:
         MetannError: no folder, no class folders, or folders that would be left out unnoticed.
     """
     root, beside, assumed = folder_of(settings), Found(), []
+    hidden: list[Path] = []
     try:
-        top = _folders(root, beside)
+        top = _folders(root, beside, hidden)
         given = _splits(root, top, settings.classes)
-        splits = {"train": top} if given is None else {split: _folders(path, beside) for split, path in given.items()}
+        splits = {"train": top} if given is None else {split: _folders(path, beside, hidden) for split, path in given.items()}
     except OSError as error:
         raise MetannError(f"cannot read image folder {root}: {error.strerror}; set data.root to a folder of class folders") from None
     if given:
@@ -145,7 +148,7 @@ def read_layout(settings: "DataSection") -> Layout:
         raise MetannError(f"data.classes names {_difference(names, known)}; known class folders: {one_of(known)}")
     if not settings.classes and all(name.isdecimal() for name in names) and sorted(names, key=int) != list(names):
         assumed.append(f"classes are sorted as text ({', '.join(names[:4])}, ...), not as numbers; data.classes gives another order")
-    return Layout(splits, names, beside, tuple(assumed))
+    return Layout(splits, names, beside, tuple(hidden), tuple(assumed))
 
 
 def _deeper(known: dict[str, Path]) -> str:
@@ -173,6 +176,8 @@ def pictures_of(layout: Layout) -> tuple[dict[tuple[str, str], list[Path]], Foun
     """
     files, everything = {}, Found()
     everything.add(layout.beside)
+    for path in layout.hidden:
+        everything.skip(HIDDEN, path, files_below(path))
     for split, classes in layout.classes.items():
         for name, folder in classes.items():
             found = find_pictures(folder)
@@ -190,11 +195,19 @@ def pictures_of(layout: Layout) -> tuple[dict[tuple[str, str], list[Path]], Foun
     return files, everything
 
 
-def replaced(files: Mapping[tuple[str, str], list[Path]], layout: Layout) -> tuple[str, ...]:
-    """Sentences on splits that the user made and that hold no picture."""
+def told(layout: Layout, files: Mapping[tuple[str, str], list[Path]]) -> tuple[str, ...]:
+    """What the layout takes for granted, and sentences on splits without a picture and hidden folders with some."""
     full = {split for (split, _), paths in files.items() if paths}
-    return tuple(
-        f"folder of split {split} has no picture in a class folder; a share of train (data.{split}_fraction) takes its place"
-        for split in layout.classes
-        if split not in full
+    return (
+        *layout.assumed,
+        *(
+            f"folder of split {split} has no picture in a class folder; a share of train (data.{split}_fraction) takes its place"
+            for split in layout.classes
+            if split not in full
+        ),
+        *(
+            f"folder {printable(path.name)!r} holds pictures and is hidden, so it is no class; rename it to make it one"
+            for path in layout.hidden
+            if path.name.startswith(".") and holds_pictures(path)
+        ),
     )

@@ -10,7 +10,7 @@ from PIL import Image
 from metann.data.survey import Survey
 from metann.datasets._pictures import FORMATS
 from metann.datasets._search import printable
-from metann.datasets._splits import pictures_of, read_layout, replaced
+from metann.datasets._splits import pictures_of, read_layout, told
 from metann.errors import MetannError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def survey(settings: "DataSection") -> Survey:
         len(chosen),
         tuple(unreadable),
         found.skipped_text(),
-        layout.assumed + replaced(files, layout),
+        told(layout, files),
     )
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from metann.data.raw import RawDataset, folder_of
 from metann.datasets._pictures import read_pictures
 from metann.datasets._search import normal, printable
-from metann.datasets._splits import pictures_of, read_layout, replaced
+from metann.datasets._splits import pictures_of, read_layout, told
 from metann.files.digests import FileDigests, combined
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def load(settings: "DataSection") -> RawDataset:
     paths = list(chain.from_iterable(files.values()))
     pictures = read_pictures(paths, settings.image_size)
     labels_N = np.repeat(np.array([layout.names.index(name) for _, name in files], np.int16), counts)
-    assumed = layout.assumed + replaced(files, layout)
+    assumed = told(layout, files)
     if pictures.bits is not None:
         assumed += (f"files of 16 bits use {pictures.bits}: white is {2**pictures.bits - 1}",)
     root = folder_of(settings)
