@@ -721,3 +721,42 @@ def test_hidden_folders_beside_the_classes_are_counted_and_told(tmp_path: Path, 
         shutil.move(tmp_path / "photos" / name, tmp_path / "photos" / "ant" / name)
     raw = load_dataset(settings(tmp_path / "photos"))
     assert np.bincount(raw.labels_N).tolist() == [6, 6, 6]
+
+
+def test_files_without_permission_are_no_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path)
+    (tmp_path / "ant" / "notes.txt").write_text("words")
+    (tmp_path / "ant" / "old.txt").symlink_to("gone.txt")
+    stat = Path.stat
+
+    def refuse(path: Path, **keys: object) -> os.stat_result:
+        if path.name in locked:
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **keys)
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    locked = {"notes.txt"}
+    assert load_dataset(settings(tmp_path)).skipped == {"files that cannot be read": 1, "links that lead nowhere": 1}
+    for name in ("3.png", "bee"):
+        locked = {name}
+        with pytest.raises(MetannError, match=rf"{name} is a file or folder that cannot be read: permission denied.*mend or remove it"):
+            load_dataset(settings(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["Train", "train/ant", "Holdout"])
+def test_a_folder_that_may_not_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    fill(tmp_path / name.split("/")[0])
+    fill(tmp_path / "test")
+    lists = {"listdir": os.listdir, "scandir": os.scandir}
+
+    def refuse(how: str, path: Path) -> object:
+        if str(path) == str(tmp_path / name):
+            raise PermissionError(13, "Permission denied", str(path))
+        return lists[how](path)
+
+    for how in lists:
+        monkeypatch.setattr(os, how, lambda path=".", how=how: refuse(how, path))
+    if name == "Holdout":
+        (tmp_path / "test").rename(tmp_path / "Train")  # not enough to call both splits
+    with pytest.raises(MetannError, match=rf"{tmp_path / name}\b.* cannot be read|cannot read image folder {tmp_path / name}: Permission"):
+        load_dataset(settings(tmp_path))

@@ -100,6 +100,12 @@ def link_problem(path: Path, error: OSError) -> str:
     return (error.strerror or str(error)).lower()
 
 
+def unseen(path: Path, error: OSError) -> str:
+    """What a path is of which not even the kind can be found out, in words."""
+    problem = link_problem(path, error)
+    return problem if os.path.islink(path) else f"a file or folder that cannot be read: {problem}"  # noqa: PTH114 - never raises
+
+
 def returns(path: Path, above: Iterable[tuple[int, int]], status: os.stat_result) -> bool:
     """Whether a folder is one of those above it, or holds them: a link that leads back."""
     if (status.st_dev, status.st_ino) in set(above):
@@ -129,7 +135,7 @@ def find_pictures(folder: Path) -> Found:
             try:
                 status = path.stat()
             except OSError as error:
-                _dangling(found, path, link_problem(path, error))
+                _dangling(found, path, unseen(path, error))
                 continue
             if stat.S_ISDIR(status.st_mode):
                 if returns(path, above, status):
@@ -156,7 +162,7 @@ def _dangling(found: Found, path: Path, problem: str) -> None:
     if path.suffix.lower() in SUFFIXES or not path.suffix:  # a picture, or a folder of them
         found.problems[path] = problem
     else:
-        found.skip("links that lead nowhere", path)
+        found.skip("links that lead nowhere" if os.path.islink(path) else "files that cannot be read", path)  # noqa: PTH114 - never raises
 
 
 def files_below(path: Path) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from metann.data.raw import folder_of
 from metann.datasets._inside import folders_in, holds_pictures, mistakable, refuse_splits
-from metann.datasets._search import HIDDEN, Found, files_below, find_pictures, is_system, link_problem, normal, printable, returns
+from metann.datasets._search import HIDDEN, Found, files_below, find_pictures, is_system, normal, printable, returns, unseen
 from metann.datasets._words import loosely, split_of
 from metann.errors import MetannError, one_of
 from metann.tables.samples import SPLITS
@@ -55,7 +55,7 @@ def _folders(parent: Path, beside: Found, hidden: list[Path]) -> dict[str, Path]
         try:
             status = path.stat()
         except OSError as error:
-            raise MetannError(f"{printable(path)} is {link_problem(path, error)}; mend or remove it") from None
+            raise MetannError(f"{printable(path)} is {unseen(path, error)}; mend or remove it") from None
         if not path.is_dir():
             beside.skip("files beside the class folders", path)
         elif returns(path, above, status):
@@ -125,7 +125,9 @@ def read_layout(settings: "DataSection") -> Layout:
         given = _splits(root, top, settings.classes)
         splits = {"train": top} if given is None else {split: _folders(path, beside, hidden) for split, path in given.items()}
     except OSError as error:
-        raise MetannError(f"cannot read image folder {root}: {error.strerror}; set data.root to a folder of class folders") from None
+        at = Path(error.filename or root)
+        cure = "set data.root to a folder of class folders" if at == root else "give permission, or remove it"
+        raise MetannError(f"cannot read image folder {printable(at)}: {error.strerror}; {cure}") from None
     if given:
         assumed += [f"folder {path.name!r} is the split {split}" for split, path in given.items() if path.name != split]
     elif not settings.classes:
