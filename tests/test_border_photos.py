@@ -760,3 +760,44 @@ def test_a_folder_that_may_not_be_listed_is_named(tmp_path: Path, monkeypatch: p
         (tmp_path / "test").rename(tmp_path / "Train")  # not enough to call both splits
     with pytest.raises(MetannError, match=rf"{tmp_path / name}\b.* cannot be read|cannot read image folder {tmp_path / name}: Permission"):
         load_dataset(settings(tmp_path))
+
+
+def test_folders_that_link_to_one_another_are_searched_once(tmp_path: Path) -> None:
+    fill(tmp_path)
+    rooms = [tmp_path / "ant" / f"room {i}" for i in range(7)]
+    for i, room in enumerate(rooms):
+        picture(room / f"own {i}.png")
+    for room in rooms:
+        for other in rooms:
+            if other != room:
+                (room / other.name).symlink_to(other, target_is_directory=True)
+    (tmp_path / "bee" / "of ant").symlink_to(rooms[0], target_is_directory=True)  # another class searches anew
+    raw = load_dataset(settings(tmp_path))
+    assert np.bincount(raw.labels_N).tolist() == [6 + 7, 6 + 7]
+    # Every link but those that `bee` needs leads to a folder known already.
+    assert raw.skipped["folders reached twice"] + raw.skipped["links back to a folder above them"] == 42 + 42 - 6
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [("a.bmp", "RGB"), ("a.pbm", "1"), ("a.pgm", "L"), ("a.ppm", "RGB"), ("a.tif", "L"), ("a.gif", "P"), ("a.webp", "RGB")],
+)
+def test_pictures_without_a_suffix_are_known_by_their_first_bytes(tmp_path: Path, name: str, mode: str) -> None:
+    Image.new(mode, (9, 8), 1 if mode == "1" else 77).save(tmp_path / name, **({"big_tiff": True} if name == "a.tif" else {}))
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).rename(tmp_path / "scan")
+    found = find_pictures(tmp_path)
+    assert found.pictures == [tmp_path / "scan"]
+    assert not read_pictures(found.pictures, 8).problems
+    if name == "a.tif":
+        assert whole[2] == 43, "a BigTIFF"
+    if name.endswith("m"):
+        (tmp_path / "scan").write_bytes(whole[:2] + b"\n# made by a scanner\n" + whole[3:])
+        assert find_pictures(tmp_path).pictures == [tmp_path / "scan"]
+
+
+def test_texts_that_begin_like_pictures_are_none(tmp_path: Path) -> None:
+    texts = (b"BMI of all patients: ", b"P1 is the first person", b"P2", b"P6 12 apples", b"BM", b"II+", b"Planes")
+    for i, text in enumerate(texts):
+        (tmp_path / f"note{i}").write_bytes(text)
+    assert find_pictures(tmp_path).skipped == {"files without a suffix that are no pictures": len(texts)}

@@ -7,6 +7,7 @@ are followed, but not in circles.
 
 import errno
 import os
+import re
 import stat
 import unicodedata
 from collections import Counter
@@ -36,7 +37,12 @@ _UNREAD = {
     ".jpx": "JPEG 2000",
 }
 _UNREAD |= {".psd": "Photoshop", ".svg": "SVG", ".eps": "EPS", ".tga": "TGA", ".exr": "EXR", ".hdr": "HDR", ".ico": "ICO", ".dcm": "DICOM"}
-_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*")
+_MAGIC = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|II[*+]\x00|MM\x00[*+]"  # + in place of *: BigTIFF
+    rb"|BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\x00{3}"  # BMP, with the length of its second head: two letters begin many a text
+    rb"|P[1-6]\s(\s*#[^\n]*\n)*\s*\d+\s+\d+\s",
+    re.DOTALL,
+)
 _BRANDS = {b"avif": "", b"avis": "", b"heic": "HEIC", b"heix": "HEIC", b"heim": "HEIC", b"hevc": "HEIC", b"mif1": "HEIC", b"msf1": "HEIC"}
 
 
@@ -117,9 +123,10 @@ def returns(path: Path, above: Iterable[tuple[int, int]], status: os.stat_result
 
 
 def find_pictures(folder: Path) -> Found:
-    """All pictures below a folder."""
+    """All pictures below a folder; a folder to which many links lead is searched once."""
     found = Found()
     stack: list[tuple[Path, frozenset[tuple[int, int]]]] = [(folder, _identity(folder))]
+    reached = set(stack[0][1])
     while stack:
         here, above = stack.pop()
         try:
@@ -140,7 +147,10 @@ def find_pictures(folder: Path) -> Found:
             if stat.S_ISDIR(status.st_mode):
                 if returns(path, above, status):
                     found.skip("links back to a folder above them", path)
+                elif (status.st_dev, status.st_ino) in reached:
+                    found.skip("folders reached twice", path)
                 else:
+                    reached.add((status.st_dev, status.st_ino))
                     stack.append((path, above | {(status.st_dev, status.st_ino)}))
             elif stat.S_ISREG(status.st_mode):
                 _sort_in(found, path)
@@ -189,12 +199,12 @@ def _sort_in(found: Found, path: Path) -> None:
 def _by_content(found: Found, path: Path, suffix: str) -> None:
     try:
         with path.open("rb") as file:
-            head = file.read(16)
+            head = file.read(512)
     except OSError as error:
         found.problems[path] = f"a file that cannot be read: {link_problem(path, error)}"
         return
     brand = _BRANDS.get(head[8:12]) if head[4:8] == b"ftyp" else None
-    if head.startswith(_MAGIC) or brand == "" or (head.startswith(b"RIFF") and head[8:12] == b"WEBP"):
+    if _MAGIC.match(head) or brand == "" or (head.startswith(b"RIFF") and head[8:12] == b"WEBP"):
         found.pictures.append(path)
     elif kind := brand or _UNREAD.get(suffix):
         found.unread += 1
