@@ -801,3 +801,91 @@ def test_texts_that_begin_like_pictures_are_none(tmp_path: Path) -> None:
     for i, text in enumerate(texts):
         (tmp_path / f"note{i}").write_bytes(text)
     assert find_pictures(tmp_path).skipped == {"files without a suffix that are no pictures": len(texts)}
+
+
+# --- 16 bits in other formats -----------------------------------------------------------------------------------------
+
+
+def tiff(path: Path, values_HWC: np.ndarray, photometric: int = 2, order: str = "<", **tags: int) -> None:
+    """A TIFF of 16 bits, by hand, which Pillow does not write in colour."""
+    height, width, channels = values_HWC.shape
+    data = (values_HWC.transpose(2, 0, 1) if tags.get("planes") == 2 else values_HWC).astype(f"{order}u2").tobytes()
+    data = zlib.compress(data) if tags.get("compression") == 8 else data
+    planes = channels if tags.get("planes") == 2 else 1
+    at = [1000 + len(data) // planes * plane for plane in range(planes)]
+    given = {256: [width], 257: [height], 258: [16] * channels, 259: [tags.get("compression", 1)], 262: [photometric], 273: at}
+    given |= {274: [tags.get("orientation", 1)], 277: [channels], 278: [height], 279: [len(data) // planes] * planes}
+    given |= {284: [tags.get("planes", 1)]} | ({338: [tags["extra"]]} if "extra" in tags else {})
+    entries, more = b"", b""
+    for tag, numbers in given.items():
+        raw = struct.pack(f"{order}{len(numbers)}I", *numbers)
+        entries += struct.pack(f"{order}HHI", tag, 4, len(numbers))
+        entries += raw if len(raw) == 4 else struct.pack(f"{order}I", 500 + len(more))
+        more += raw if len(raw) > 4 else b""
+    head = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}IH", 8, len(given)) + entries + bytes(4)
+    path.write_bytes((head.ljust(500, b"\0") + more).ljust(1000, b"\0") + data)
+
+
+def twelve_bits(channels: int = 3) -> np.ndarray:
+    values = np.random.default_rng(0).integers(0, 4096, (8, 8, channels), dtype=np.uint16)
+    values[0, 0, 0] = 4095
+    return values
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("compression", [1, 8])
+def test_deep_colours_of_tiff_keep_their_levels(tmp_path: Path, order: str, compression: int) -> None:
+    values = twelve_bits()
+    tiff(tmp_path / "a.tif", values, order=order, compression=compression)
+    tiff(tmp_path / "turned.tif", np.rot90(values), order=order, compression=compression, orientation=6)
+    more = np.concatenate([values, np.full((8, 8, 1), 7, np.uint16)], axis=2)
+    tiff(tmp_path / "unused.tif", more, order=order, compression=compression, extra=0)
+    found = read_pictures([tmp_path / f"{name}.tif" for name in ("a", "turned", "unused")], 8)
+    assert found.bits == 12
+    for picture_CHW in found.images_NCHW:
+        np.testing.assert_array_equal(picture_CHW.transpose(1, 2, 0), values >> 4)
+
+
+def test_deep_transparency_and_inks_of_tiff(tmp_path: Path) -> None:
+    half = np.full((8, 8, 4), 32896, np.uint16)
+    half[..., :3] = (32896, 16448, 0)
+    tiff(tmp_path / "apart.tif", half, extra=2)
+    tiff(tmp_path / "multiplied.tif", half, extra=1)
+    tiff(tmp_path / "ink.tif", half, photometric=5)
+    apart, multiplied, ink = read_pictures([tmp_path / f"{name}.tif" for name in ("apart", "multiplied", "ink")], 8, bits=16).images_NCHW
+    assert apart[:, 0, 0].tolist() == [191, 159, 127]
+    assert multiplied[:, 0, 0].tolist() == pytest.approx([255, 191, 127], abs=1)
+    assert ink[:, 0, 0].tolist() == pytest.approx([63, 95, 127], abs=1)
+
+
+def test_deep_colours_in_planes_are_refused(tmp_path: Path) -> None:
+    tiff(tmp_path / "a.tif", twelve_bits(), planes=2)
+    with pytest.raises(MetannError, match=r"a\.tif \(16-bit colours in separate planes; save it as PNG of 16 bits\)"):
+        read_pictures([tmp_path / "a.tif"], 8)
+
+
+def test_deep_grey_of_film_is_no_negative(tmp_path: Path) -> None:
+    values = twelve_bits(1)
+    values[0, 1] = 0
+    tiff(tmp_path / "film.tif", values, photometric=0)
+    tiff(tmp_path / "screen.tif", values, photometric=1)
+    found = read_pictures([tmp_path / "film.tif", tmp_path / "screen.tif"], 8)
+    assert found.bits == 12
+    np.testing.assert_array_equal(found.images_NCHW[0, 0], 255 - (values[..., 0] >> 4))
+    np.testing.assert_array_equal(found.images_NCHW[1, 0], values[..., 0] >> 4)
+
+
+@pytest.mark.parametrize("kind", ["P6", "P3"])
+def test_deep_colours_of_ppm_keep_their_levels(tmp_path: Path, kind: str) -> None:
+    values = twelve_bits()
+    head = f"{kind}\n# of a camera\n8 8\n65535\n".encode()
+    body = values.astype(">u2").tobytes() if kind == "P6" else b"\n".join(b"%d" % value for value in values.ravel())
+    (tmp_path / "a.ppm").write_bytes(head + body)
+    found = read_pictures([tmp_path / "a.ppm"], 8)
+    assert found.bits == 12
+    np.testing.assert_array_equal(found.images_NCHW[0].transpose(1, 2, 0), values >> 4)
+    (tmp_path / "a.ppm").write_bytes(head.replace(b"65535", b"4095") + body)  # says itself where white is
+    np.testing.assert_allclose(read_pictures([tmp_path / "a.ppm"], 8).images_NCHW[0].transpose(1, 2, 0), values / 4095 * 255, atol=1)
+    (tmp_path / "a.ppm").write_bytes((head + body)[:-9])
+    with pytest.raises(MetannError, match="1 of 1 images cannot be read"):
+        read_pictures([tmp_path / "a.ppm"], 8)

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from metann.datasets._pixels import Deep, deep_colours, to_rgb
+from metann.datasets._deep import deep_colours
+from metann.datasets._pixels import Deep, to_rgb
 from metann.datasets._search import printable
 from metann.errors import MetannError
 
@@ -58,7 +59,7 @@ def read_picture(path: Path, size: int, bits: int | None = 16) -> np.ndarray:
 
 
 def _square(image: Image.Image, path: Path, size: int, bits: int | None) -> np.ndarray:
-    deep = deep_colours(path, bits) if image.format == "PNG" else None
+    deep = deep_colours(image, path, bits)
     if deep is None:
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
