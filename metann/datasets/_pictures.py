@@ -71,7 +71,8 @@ def _square(image: Image.Image, path: Path, size: int, bits: int | None) -> np.n
     return np.asarray(square).transpose(2, 0, 1)
 
 
-def _problem(error: Exception, path: Path) -> str:
+def problem_of(error: Exception, path: Path) -> str:
+    """What is wrong with a picture that cannot be read, in words."""
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return f"more than {Image.MAX_IMAGE_PIXELS} pixels"
     if isinstance(error, UnidentifiedImageError):
@@ -115,7 +116,7 @@ def read_each(paths: Sequence[Path], size: int, bits: int | None = None) -> Pict
         except MemoryError:
             raise
         except Exception as error:  # whatever a decoder raises on foreign bytes, the file is at fault
-            problems[row] = f"{printable(paths[row])} ({_problem(error, paths[row])})"
+            problems[row] = f"{printable(paths[row])} ({problem_of(error, paths[row])})"
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # broken EXIF and the like; set before the threads start, as filters are global

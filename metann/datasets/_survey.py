@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from metann.data.survey import Survey
-from metann.datasets._pictures import FORMATS
+from metann.datasets._pictures import FORMATS, problem_of
 from metann.datasets._search import printable
 from metann.datasets._splits import pictures_of, read_layout, told
 from metann.errors import MetannError
@@ -35,7 +35,7 @@ def survey(settings: "DataSection") -> Survey:
         try:
             side, mode = _head(path)
         except Exception as error:  # whatever a decoder raises on foreign bytes, the file is at fault
-            unreadable.append(f"{printable(path)} ({' '.join(str(error).split())[:80] or type(error).__name__})")
+            unreadable.append(f"{printable(path)} ({problem_of(error, path)})")
         else:
             sides.append(side)
             modes.add(mode)
@@ -58,5 +58,6 @@ def _head(path: Path) -> tuple[int, str]:
     """Shorter side and mode of a picture."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
         with Image.open(path, formats=FORMATS) as image:
             return min(image.size), image.mode
