@@ -9,6 +9,7 @@ import time
 import unicodedata
 import warnings
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -466,6 +467,31 @@ def test_dropping_may_not_empty_a_split(tmp_path: Path) -> None:
     shutil.copytree(tmp_path / "train", tmp_path / "test")
     with pytest.raises(MetannError, match="leaves no image for"):
         write_prepared(tmp_path / "out", load_dataset(settings(tmp_path)), settings(tmp_path, duplicates="drop"))
+
+
+def test_dropping_may_not_empty_a_class(tmp_path: Path) -> None:
+    """It says that dropping did it, and only where it did."""
+    fill(tmp_path / "train")
+    fill(tmp_path / "test", n=2)
+    shutil.copytree(tmp_path / "train" / "bee", tmp_path / "val" / "bee")
+    picture(tmp_path / "val" / "ant" / "own.png")
+    raw = load_dataset(settings(tmp_path))
+    write_prepared(tmp_path / "out", raw, settings(tmp_path))
+    why = r"data\.duplicates: drop leaves no training image of class bee: 6 images left out: .*; keep them, or give others"
+    with pytest.raises(MetannError, match=why):
+        write_prepared(tmp_path / "out", raw, settings(tmp_path, duplicates="drop"))
+    short = replace(raw, class_names=(*raw.class_names, "cow"))
+    with pytest.raises(MetannError, match="image_folder has no training images of class cow"):
+        write_prepared(tmp_path / "out", short, settings(tmp_path))
+
+
+@pytest.mark.parametrize("other", ["Cat", "cat ", "\u200bcat", "c\u0430t"])
+def test_classes_that_look_alike_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str], other: str) -> None:
+    _, info = said(tmp_path / "out", capsys, settings(fill(tmp_path / "photos", ("cat", "dog", other))))
+    assert len(info["class_names"]) == 3
+    first, second = sorted(("cat", other))
+    assert info["assumed"] == ([] if other == "c\u0430t" else [f"{first!r} and {second!r} are 2 classes, not one"])
+    assert load_dataset(settings(tmp_path / "photos", classes=("cat", other, "dog"))).assumed == ()
 
 
 # --- the same search for what is predicted --------------------------------------------------------------------------

@@ -114,6 +114,7 @@ def write_prepared(folder: Path, raw: RawDataset, settings: "DataSection") -> Pr
     """
     split = assign_splits(raw.official_split, raw.labels_N, settings)
     labels_N, images_NCHW = np.asarray(raw.labels_N, np.int16), raw.images_NCHW
+    given = set(labels_N[split == "train"].tolist())
     duplicates = find_duplicates(images_NCHW, labels_N, split, raw.files)
     keep_N, notices = settle(duplicates, settings.duplicates)
     if not keep_N.all():
@@ -126,6 +127,8 @@ def write_prepared(folder: Path, raw: RawDataset, settings: "DataSection") -> Pr
     absent = np.flatnonzero(np.bincount(labels_N[train], minlength=len(raw.class_names)) == 0)
     if len(absent):
         names = ", ".join(raw.class_names[k] for k in absent[:6]) + (", ..." if len(absent) > 6 else "")
+        if set(absent.tolist()) <= given:
+            raise MetannError(f"data.duplicates: drop leaves no training image of class {names}: {notices[0]}; keep them, or give others")
         raise MetannError(f"{settings.name} has no training images of class {names}; every class needs at least one")
     images_NCHW = np.ascontiguousarray(images_NCHW)
     digest = digest_of(images_NCHW, labels_N, _split_codes(split))

@@ -1,7 +1,8 @@
 """Folders inside the folders of classes: splits that stand where classes are looked for, or below them."""
 
 import os
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from metann.datasets._search import COPIES, SUFFIXES, is_system, normal
@@ -72,3 +73,12 @@ def mistakable(top: Mapping[str, Path]) -> list[str]:
         if len(splits) > 1:
             said.append(f"folders {one_of(splits)} inside {name!r} are parts of this class, not splits")
     return said
+
+
+def look_alike(names: Iterable[str]) -> list[str]:
+    """Sentences on classes that a reader takes for one: `Cat` and `cat`, `cat` and `cat ` with a blank behind it."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        seen = "".join(letter for letter in unicodedata.normalize("NFKC", name) if unicodedata.category(letter) != "Cf")
+        groups.setdefault("".join(seen.casefold().split()), []).append(name)
+    return [f"{' and '.join(map(repr, group))} are {len(group)} classes, not one" for group in groups.values() if len(group) > 1]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metann.data.raw import folder_of
-from metann.datasets._inside import folders_in, holds_pictures, mistakable, refuse_splits
+from metann.datasets._inside import folders_in, holds_pictures, look_alike, mistakable, refuse_splits
 from metann.datasets._search import HIDDEN, Found, files_below, find_pictures, is_system, normal, printable, returns, unseen
 from metann.datasets._words import loosely, split_of
 from metann.errors import MetannError, one_of
@@ -150,6 +150,8 @@ def read_layout(settings: "DataSection") -> Layout:
         raise MetannError(f"data.classes names {_difference(names, known)}; known class folders: {one_of(known)}")
     if not settings.classes and all(name.isdecimal() for name in names) and sorted(names, key=int) != list(names):
         assumed.append(f"classes are sorted as text ({', '.join(names[:4])}, ...), not as numbers; data.classes gives another order")
+    if not settings.classes:
+        assumed += look_alike(names)
     return Layout(splits, names, beside, tuple(hidden), tuple(assumed))
 
 
