@@ -915,3 +915,21 @@ def test_deep_colours_of_ppm_keep_their_levels(tmp_path: Path, kind: str) -> Non
     (tmp_path / "a.ppm").write_bytes((head + body)[:-9])
     with pytest.raises(MetannError, match="1 of 1 images cannot be read"):
         read_pictures([tmp_path / "a.ppm"], 8)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".png", ".webp", ".tif", ".avif"])
+def test_frames_behind_the_first_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str) -> None:
+    rng = np.random.default_rng(0)
+    frames = [Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)) for _ in range(5)]
+    path = fill(tmp_path / "photos") / "ant" / f"moving{suffix}"
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    log, info = said(tmp_path / "out", capsys, settings(tmp_path / "photos"))
+    assert info["skipped"] == {"frames or pages behind the first of a file": 4}
+    assert "left out: 4 frames or pages behind the first of a file\n" in log
+    with Image.open(path) as image:
+        first = image.convert("RGB").resize((8, 8), Image.Resampling.BILINEAR, box=(5, 0, 45, 40))
+    np.testing.assert_array_equal(read_pictures([path], 8).images_NCHW[0].transpose(1, 2, 0), np.asarray(first))
+    if suffix in (".gif", ".tif"):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+        with warnings.catch_warnings(action="ignore"):
+            assert read_pictures([path], 8).images_NCHW.shape == (1, 3, 8, 8)

@@ -52,10 +52,25 @@ def read_picture(path: Path, size: int, bits: int | None = 16) -> np.ndarray:
     Raises:
         Exception: of many kinds; the file is no picture, is cut off, too large, or of an unknown kind.
     """
+    return _first_frame(path, size, bits)[0]
+
+
+def _first_frame(path: Path, size: int, bits: int | None) -> tuple[np.ndarray, int]:
+    """The picture, and how many frames or pages follow."""
     with Image.open(path, formats=FORMATS) as image:
         image.draft(None, (2 * size, 2 * size))  # JPEG: decode at 1/2, 1/4 or 1/8 where that is still large enough
         with _room(image.width * image.height):
-            return _square(image, path, size, bits)
+            return _square(image, path, size, bits), _further(image, path)
+
+
+def _further(image: Image.Image, path: Path) -> int:
+    """Frames or pages behind the first; what lies behind the photo in a JPEG of a phone is a part of it."""
+    if image.format in ("AVIF", "PNG", "WEBP"):
+        return getattr(image, "n_frames", 1) - 1
+    if image.format in ("GIF", "TIFF"):  # they have to be sought, and those behind a whole first one may be broken
+        with contextlib.suppress(Exception), Image.open(path, formats=(image.format,)) as again:
+            return again.n_frames - 1
+    return 0
 
 
 def _square(image: Image.Image, path: Path, size: int, bits: int | None) -> np.ndarray:
@@ -88,11 +103,13 @@ class Pictures:
         images_NCHW: (N, C, S, S) uint8; C is 1 if every pixel of every picture is grey, else 3. Black where a file could not be read.
         problems: row -> file and reason, of each that could not.
         bits: how many bits the 16-bit files use; None without such files.
+        further: how many frames or pages stand behind the first ones, which alone are read.
     """
 
     images_NCHW: np.ndarray
     problems: dict[int, str]
     bits: int | None
+    further: int = 0
 
 
 def read_each(paths: Sequence[Path], size: int, bits: int | None = None) -> Pictures:
@@ -107,10 +124,11 @@ def read_each(paths: Sequence[Path], size: int, bits: int | None = None) -> Pict
     images_NCHW = np.zeros((len(paths), 3, size, size), np.uint8)
     problems: dict[int, str] = {}
     needed: dict[int, int] = {}
+    further: dict[int, int] = {}
 
     def read(row: int, bits: int | None) -> None:
         try:
-            images_NCHW[row] = read_picture(paths[row], size, bits)
+            images_NCHW[row], further[row] = _first_frame(paths[row], size, bits)
         except Deep as deep:
             needed[row] = deep.bits
         except MemoryError:
@@ -126,7 +144,9 @@ def read_each(paths: Sequence[Path], size: int, bits: int | None = None) -> Pict
             bits = next(depth for depth in DEPTHS if depth >= max(needed.values()))
             _on_threads(lambda row: read(row, bits), sorted(needed))
     grey = all(_equal_channels(images_NCHW[start : start + 4096]) for start in range(0, len(paths), 4096))
-    return Pictures(images_NCHW[:, :1] if grey else images_NCHW, dict(sorted(problems.items())), bits if needed else None)
+    return Pictures(
+        images_NCHW[:, :1] if grey else images_NCHW, dict(sorted(problems.items())), bits if needed else None, sum(further.values())
+    )
 
 
 def _on_threads(work: Callable[[int], None], rows: Sequence[int]) -> None:

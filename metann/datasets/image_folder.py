@@ -60,7 +60,7 @@ def load(settings: "DataSection") -> RawDataset:
         labels_N,
         np.repeat([split for split, _ in files], counts),
         layout.names,
-        skipped=dict(found.skipped),
+        skipped=dict(found.skipped) | ({"frames or pages behind the first of a file": pictures.further} if pictures.further else {}),
         assumed=assumed,
         files=tuple(printable(path.relative_to(root)) for path in paths),
         bits=pictures.bits,
