@@ -3,6 +3,7 @@
 import os
 import unicodedata
 from collections.abc import Iterable, Mapping
+from itertools import takewhile
 from pathlib import Path
 
 from metann.datasets._search import COPIES, SUFFIXES, is_system, normal
@@ -48,8 +49,8 @@ def refuse_splits(root: Path, top: Mapping[str, Path], named: bool) -> None:
     Raises:
         MetannError: every folder holds splits, or the same two folders or more as the others.
     """
-    inside = [folders_in(path, beside_pictures=False) for path in top.values()]
-    if len(inside) < 2 or not all(inside):
+    inside = list(takewhile(bool, (folders_in(path, beside_pictures=False) for path in top.values())))
+    if len(inside) < 2 or len(inside) < len(top):
         return
     splits = [{split for name in names if (split := split_of(name))} for names in inside]
     if all("train" in some for some in splits) and len(set[str]().union(*splits)) > 1:
