@@ -888,6 +888,10 @@ def test_deep_colours_in_planes_are_refused(tmp_path: Path) -> None:
     tiff(tmp_path / "a.tif", twelve_bits(), planes=2)
     with pytest.raises(MetannError, match=r"a\.tif \(16-bit colours in separate planes; save it as PNG of 16 bits\)"):
         read_pictures([tmp_path / "a.tif"], 8)
+    fill(tmp_path)
+    (tmp_path / "a.tif").rename(tmp_path / "ant" / "a.tif")
+    (problem,) = survey(settings(tmp_path)).unreadable
+    assert problem.endswith("a.tif (16-bit colours in separate planes; save it as PNG of 16 bits)")
 
 
 def test_deep_grey_of_film_is_no_negative(tmp_path: Path) -> None:

@@ -86,12 +86,14 @@ def test_pictures_that_prepare_data_refuses_are_told(tmp_path: Path) -> None:
     root = photos(tmp_path / "photos")
     Image.new("1", (9_750, 9_750)).save(root / "cow" / "map.png")
     (root / "cow" / "empty.png").write_bytes(b"")
+    Image.new("F", (20, 20)).save(root / "cow" / "heights.tif")
     section = DataSection(name="image_folder", root=root)
     assert [problem.split("cow/")[1] for problem in survey(section).unreadable] == [
         "empty.png (empty file)",
+        "heights.tif (floating-point pixels have no known white; save it with 8 or 16 bits)",
         f"map.png (more than {Image.MAX_IMAGE_PIXELS} pixels)",
     ]
-    with pytest.raises(MetannError, match=r"2 of 21 .*empty\.png.*map\.png \(more than"):
+    with pytest.raises(MetannError, match=r"3 of 22 .*empty\.png.*heights\.tif.*map\.png \(more than"):
         load_dataset(section)
 
 

@@ -42,7 +42,7 @@ def deep_colours(image: ImageFile.ImageFile, path: Path, bits: int | None) -> Im
         digits = re.sub(rb"#[^\n]*", b"", path.read_bytes()).split()[4:]
         written = np.array(digits, np.uint16).reshape(image.height, image.width, 3)
         return Image.fromarray(eight_bits(lambda rows: written[rows], written.shape, bits), "RGB")
-    found = _png(path) if image.format == "PNG" else _tiff(image) if image.format == "TIFF" else _ppm(image)
+    found = _png(path) if image.format == "PNG" else layers_of_tiff(image) if image.format == "TIFF" else _ppm(image)
     if found is None:
         return None
     layers, info = [], {}
@@ -79,7 +79,12 @@ def _png(path: Path) -> _Layers | None:
     }.get(head[25])
 
 
-def _tiff(image: ImageFile.ImageFile) -> _Layers | None:
+def layers_of_tiff(image: ImageFile.ImageFile) -> _Layers | None:
+    """By the tags.
+
+    Raises:
+        ValueError: 16 bits in separate planes.
+    """
     if image.mode not in ("RGB", "RGBA", "CMYK") or max(image.tag_v2.get(_BITS, (1,))) != 16:
         return None
     if image.tag_v2.get(_PLANES, 1) != 1:  # of which Pillow takes each byte for a pixel

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from PIL import Image
 
+FLOATING = "floating-point pixels have no known white; save it with 8 or 16 bits"
 _BAND = 512  # rows
 _PHOTOMETRIC = 262  # tag of TIFF: 0 says that white is zero, as on film
 
@@ -45,7 +46,7 @@ def eight_bits(values_of: Callable[[slice], np.ndarray], shape: tuple[int, ...],
 def to_rgb(image: Image.Image, bits: int | None) -> Image.Image:
     """Three 8-bit channels from any mode; deep grey keeps the upper 8 of `bits` bits, transparency shows white."""
     if image.mode == "F":
-        raise ValueError("floating-point pixels have no known white; save it with 8 or 16 bits")
+        raise ValueError(FLOATING)
     if image.mode.startswith("I"):  # Pillow's own conversion would clip at 255
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:

@@ -3,10 +3,10 @@
     root/{class}/*.jpg                          split by us, stratified: `test_fraction`, then `val_fraction` of the rest
     root/{train,val,test}/{class}/*.jpg         split by you; without `val` or `test` a share of `train` takes its place
 
-`Training`, `VALID` or `test_set` are splits too. Classes are the sorted folder names of `train`, or `data.classes`; folders inside a
-class folder are searched too. Each image is turned as its EXIF tag says, laid on white where it is transparent, cut to its central
-square and resized once to `image_size`. If every pixel of every image is grey, the dataset has one channel, otherwise three.
-What is left out is counted, with the reason.
+`Training`, `VALID`, `test_set`, or `cars_test` beside `cars_train` are splits too; splits below the classes are refused. Classes are
+the sorted folder names of `train`, or `data.classes`; folders inside a class folder are searched too. Each image is turned as its EXIF
+tag says, laid on white where it is transparent, cut to its central square and resized once to `image_size`. If every pixel of every
+image is grey, the dataset has one channel, otherwise three. What is left out is counted, with the reason.
 """
 
 from itertools import chain
