@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from test_border_photos import fill, made, said, settings
 
 from metann.config.data import DataSection
@@ -45,7 +46,12 @@ def test_the_order_of_any_data_set() -> None:
         ([None, "b"], "YAML reads as None"),
         (["ant", "ant", "bee"], "'ant' stands twice"),
         (["", "bee"], "classes"),
-        ("ant", "classes"),
+        ("ant", "classes: 'ant' is one text; give the class names as a list in label order, such as \\[ant, bee\\]"),
+        (yaml.safe_load("!!set {ant, bee}"), "classes: .* is a set, which has no order; give the class names as a list"),
+        (frozenset({"ant"}), "is a set, which has no order"),
+        ({"ant": 0, "bee": 1}, "classes: {'ant': 0, 'bee': 1} is a mapping; give the class names as a list"),
+        (None, "classes: None is one value; give the class names as a list"),
+        (10, "classes: 10 is one value"),
         ([["ant"], "bee"], "classes"),
     ],
 )

@@ -10,6 +10,7 @@ import time
 import unicodedata
 import warnings
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from metann.datasets._photos import find_photos, read_photos
 from metann.datasets._pictures import read_each, read_pictures
 from metann.datasets._search import find_pictures, printable
 from metann.datasets._splits import split_of
+from metann.datasets._survey import survey
 from metann.errors import MetannError
 from metann.stages.prepare_data import prepare_data
 
@@ -327,6 +329,23 @@ def test_a_class_folder_that_is_no_text(tmp_path: Path) -> None:
         load_dataset(settings(tmp_path))
 
 
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b[31m", "a\x85b", "a\u2028b", "a\u202eb", "a\u2067b"])
+def test_a_class_folder_that_would_garble_lines(tmp_path: Path, name: str) -> None:
+    with pytest.raises(MetannError, match=r"no printable text.*rename it") as caught:
+        load_dataset(settings(fill(tmp_path, ("ant", name), n=2)))
+    assert str(caught.value).isprintable()
+
+
+def test_class_names_of_any_writing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Persian with a joint that is not seen, a family of emoji, blanks of other widths, a mark of direction, a soft hyphen."""
+    names = ("family \U0001f468\u200d\U0001f469\u200d\U0001f467", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "10\u00a0cm")
+    names = (*names, "\u30ab\u30e1\u3000\u732b", "\u05d0\u200f", "tea\u00adcup")
+    _, info = said(tmp_path / "out", capsys, settings(fill(tmp_path / "photos", names, n=5)))
+    assert info["class_names"] == sorted(names)
+    assert read_info(tmp_path / "out").class_names == tuple(sorted(names))
+    assert load_dataset(settings(tmp_path / "photos", classes=names)).class_names == names
+
+
 def test_deep_colours_keep_their_levels(tmp_path: Path) -> None:
     """12 bits in 16-bit colour PNG, of which Pillow alone would keep 16 levels."""
     rng = np.random.default_rng(0)
@@ -449,6 +468,31 @@ def test_dropping_may_not_empty_a_split(tmp_path: Path) -> None:
     shutil.copytree(tmp_path / "train", tmp_path / "test")
     with pytest.raises(MetannError, match="leaves no image for"):
         write_prepared(tmp_path / "out", load_dataset(settings(tmp_path)), settings(tmp_path, duplicates="drop"))
+
+
+def test_dropping_may_not_empty_a_class(tmp_path: Path) -> None:
+    """It says that dropping did it, and only where it did."""
+    fill(tmp_path / "train")
+    fill(tmp_path / "test", n=2)
+    shutil.copytree(tmp_path / "train" / "bee", tmp_path / "val" / "bee")
+    picture(tmp_path / "val" / "ant" / "own.png")
+    raw = load_dataset(settings(tmp_path))
+    write_prepared(tmp_path / "out", raw, settings(tmp_path))
+    why = r"data\.duplicates: drop leaves no training image of class bee: 6 images left out: .*; keep them, or give others"
+    with pytest.raises(MetannError, match=why):
+        write_prepared(tmp_path / "out", raw, settings(tmp_path, duplicates="drop"))
+    short = replace(raw, class_names=(*raw.class_names, "cow"))
+    with pytest.raises(MetannError, match="image_folder has no training images of class cow"):
+        write_prepared(tmp_path / "out", short, settings(tmp_path))
+
+
+@pytest.mark.parametrize("other", ["Cat", "cat ", "\u200bcat", "c\u0430t"])
+def test_classes_that_look_alike_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str], other: str) -> None:
+    _, info = said(tmp_path / "out", capsys, settings(fill(tmp_path / "photos", ("cat", "dog", other))))
+    assert len(info["class_names"]) == 3
+    first, second = sorted(("cat", other))
+    assert info["assumed"] == ([] if other == "c\u0430t" else [f"{first!r} and {second!r} are 2 classes, not one"])
+    assert load_dataset(settings(tmp_path / "photos", classes=("cat", other, "dog"))).assumed == ()
 
 
 # --- the same search for what is predicted --------------------------------------------------------------------------
@@ -628,3 +672,312 @@ def test_classes_that_sound_like_splits(tmp_path: Path) -> None:
     assert load_dataset(settings(tmp_path / "laboratory")).class_names == ("Test 1", "Test 2", "blank")
     fill(tmp_path / "numbered", ("train1", "train2"))
     assert load_dataset(settings(tmp_path / "numbered")).class_names == ("train1", "train2")
+
+
+# --- splits where classes are looked for -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("asl_alphabet_train", "asl_alphabet_test"),
+        ("cars_train", "cars_test"),
+        ("train cars 2", "test cars 2"),
+        ("\uff34\uff32\uff21\uff29\uff2e", "\uff34\uff25\uff33\uff34"),
+    ],
+)
+def test_splits_with_a_name_in_common(tmp_path: Path, capsys: pytest.CaptureFixture[str], names: tuple[str, str]) -> None:
+    for name, n in zip(names, (5, 3), strict=True):
+        fill(tmp_path / "photos" / name, ("cat", "dog"), n=n)
+    log, info = said(tmp_path / "out", capsys, settings(tmp_path / "photos"))
+    assert info["class_names"] == ["cat", "dog"]
+    assert len(read_prepared(tmp_path / "out").samples.rows("test")) == 6
+    for name, split in zip(names, ("train", "test"), strict=True):
+        assert f"assumed: folder '{name}' is the split {split}" in log
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("Trainingsdaten", "Testdaten"),
+        ("\u8bad\u7ec3", "\u6d4b\u8bd5"),
+        ("tr", "te"),
+        ("xtrain", "xtest"),
+        ("trainA", "trainB", "testA", "testB"),
+        ("fold1", "fold2", "fold3"),
+    ],
+)
+def test_splits_in_unknown_words_are_no_classes(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        fill(tmp_path / name, ("cat", "dog"), n=2)
+    for classes in ((), ("cat", "dog")):
+        with pytest.raises(MetannError, match=r"each of .* holds the folders cat, dog; .* train, val and test, .* data\.classes") as caught:
+            load_dataset(settings(tmp_path, classes=classes))
+        assert "\n" not in str(caught.value)
+        assert all(name in str(caught.value) for name in names)
+    assert load_dataset(settings(tmp_path, classes=names)).class_names == names
+
+
+def test_folders_inside_classes_are_no_splits(tmp_path: Path) -> None:
+    """Other folders inside, one in common, pictures beside them: classes as before."""
+    for name, inside in (("ant", ("2019", "2020")), ("bee", ("2020", "2021"))):
+        fill(tmp_path / "years" / name, inside, n=2)
+    fill(tmp_path / "loose" / "ant", ("day", "night"), n=2)
+    fill(tmp_path / "loose" / "bee", ("day", "night"), n=2)
+    picture(tmp_path / "loose" / "bee" / "own.png")
+    for root in ("years", "loose"):
+        raw = load_dataset(settings(tmp_path / root))
+        assert raw.class_names == ("ant", "bee")
+        assert raw.assumed == ()
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("names", [("cat", "dog"), ("images", "masks")])
+def test_splits_below_the_classes_are_not_merged(tmp_path: Path, names: tuple[str, str], named: bool) -> None:
+    for name in names:
+        fill(tmp_path / name, ("Test", "train"), n=2)
+    (tmp_path / names[0] / "Test").rename(tmp_path / names[0] / "testing")  # one spelling each
+    with pytest.raises(MetannError, match=rf"splits \(test, train\) stand inside {names[0]}, {names[1]}; .*train/{names[0]}.*data\.root"):
+        load_dataset(settings(tmp_path, classes=names if named else ()))
+
+
+def test_classes_that_are_called_like_splits_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(tmp_path / "photos", ("ant", "bee", "Test", "Validation"), n=4)
+    log, info = said(tmp_path / "out", capsys, settings(tmp_path / "photos"))
+    assert info["class_names"] == ["Test", "Validation", "ant", "bee"]
+    assert info["assumed"] == ["folder 'Test' is a class, not the split test", "folder 'Validation' is a class, not the split val"]
+    assert "assumed: folder 'Test' is a class, not the split test\n" in log
+    assert load_dataset(settings(tmp_path / "photos", classes=("ant", "bee", "Test", "Validation"))).assumed == ()
+
+
+def test_splits_inside_one_class_are_told(tmp_path: Path) -> None:
+    fill(tmp_path, ("dog",))
+    fill(tmp_path / "cat", ("train", "test"))
+    assert load_dataset(settings(tmp_path)).assumed == ("folders test, train inside 'cat' are parts of this class, not splits",)
+
+
+@pytest.mark.parametrize("split", ["test", "val"])
+@pytest.mark.parametrize("kind", ["class folders", "nothing", "loose pictures"])
+def test_a_split_without_pictures_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str, split: str) -> None:
+    fill(tmp_path / "photos" / "train", n=10)
+    (tmp_path / "photos" / split).mkdir()
+    for i, name in enumerate(("ant", "bee")):
+        if kind == "class folders":
+            (tmp_path / "photos" / split / name).mkdir()
+        elif kind == "loose pictures":
+            picture(tmp_path / "photos" / split / f"{i}.png")
+    log, info = said(tmp_path / "out", capsys, settings(tmp_path / "photos"))
+    sentence = f"folder of split {split} has no picture in a class folder; a share of train (data.{split}_fraction) takes its place"
+    assert info["assumed"] == [sentence]
+    assert f"assumed: {sentence}\n" in log
+    assert info["skipped"] == ({"files beside the class folders": 2} if kind == "loose pictures" else {})
+    assert survey(settings(tmp_path / "photos")).assumed == (sentence,)
+
+
+# --- what a search meets ----------------------------------------------------------------------------------------------
+
+
+def test_hidden_folders_beside_the_classes_are_counted_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(tmp_path / "photos", ("ant", "bee", ".NET", "__background__", "~snapshot", "@__thumb", "RECYCLED", ".snapshot"))
+    (tmp_path / "photos" / ".git").mkdir()
+    (tmp_path / "photos" / ".git" / "HEAD").write_text("x")
+    log, info = said(tmp_path / "out", capsys, settings(tmp_path / "photos"))
+    assert info["class_names"] == ["__background__", "ant", "bee"]
+    assert info["skipped"] == {"hidden or system files": 6 + 1 + 6 + 6 + 1 + 1}  # copies of a whole drive are not walked
+    sentence = "folder '.NET' holds pictures and is hidden, so it is no class; rename it to make it one"
+    assert info["assumed"] == [sentence]
+    assert f"assumed: {sentence}\n" in log
+    for name in ("~snapshot", "@__thumb", "RECYCLED"):
+        shutil.move(tmp_path / "photos" / name, tmp_path / "photos" / "ant" / name)
+    raw = load_dataset(settings(tmp_path / "photos"))
+    assert np.bincount(raw.labels_N).tolist() == [6, 6, 6]
+
+
+def test_files_without_permission_are_no_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path)
+    (tmp_path / "ant" / "notes.txt").write_text("words")
+    (tmp_path / "ant" / "old.txt").symlink_to("gone.txt")
+    stat = Path.stat
+
+    def refuse(path: Path, **keys: object) -> os.stat_result:
+        if path.name in locked:
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **keys)
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    locked = {"notes.txt"}
+    assert load_dataset(settings(tmp_path)).skipped == {"files that cannot be read": 1, "links that lead nowhere": 1}
+    for name in ("3.png", "bee"):
+        locked = {name}
+        with pytest.raises(MetannError, match=rf"{name} is a file or folder that cannot be read: permission denied.*mend or remove it"):
+            load_dataset(settings(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["Train", "train/ant", "Holdout"])
+def test_a_folder_that_may_not_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    fill(tmp_path / name.split("/")[0])
+    fill(tmp_path / "test")
+    lists = {"listdir": os.listdir, "scandir": os.scandir}
+
+    def refuse(how: str, path: Path) -> object:
+        if str(path) == str(tmp_path / name):
+            raise PermissionError(13, "Permission denied", str(path))
+        return lists[how](path)
+
+    for how in lists:
+        monkeypatch.setattr(os, how, lambda path=".", how=how: refuse(how, path))
+    if name == "Holdout":
+        (tmp_path / "test").rename(tmp_path / "Train")  # not enough to call both splits
+    with pytest.raises(MetannError, match=rf"{tmp_path / name}\b.* cannot be read|cannot read image folder {tmp_path / name}: Permission"):
+        load_dataset(settings(tmp_path))
+
+
+def test_folders_that_link_to_one_another_are_searched_once(tmp_path: Path) -> None:
+    fill(tmp_path)
+    rooms = [tmp_path / "ant" / f"room {i}" for i in range(7)]
+    for i, room in enumerate(rooms):
+        picture(room / f"own {i}.png")
+    for room in rooms:
+        for other in rooms:
+            if other != room:
+                (room / other.name).symlink_to(other, target_is_directory=True)
+    (tmp_path / "bee" / "of ant").symlink_to(rooms[0], target_is_directory=True)  # another class searches anew
+    raw = load_dataset(settings(tmp_path))
+    assert np.bincount(raw.labels_N).tolist() == [6 + 7, 6 + 7]
+    # Every link but those that `bee` needs leads to a folder known already.
+    assert raw.skipped["folders reached twice"] + raw.skipped["links back to a folder above them"] == 42 + 42 - 6
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [("a.bmp", "RGB"), ("a.pbm", "1"), ("a.pgm", "L"), ("a.ppm", "RGB"), ("a.tif", "L"), ("a.gif", "P"), ("a.webp", "RGB")],
+)
+def test_pictures_without_a_suffix_are_known_by_their_first_bytes(tmp_path: Path, name: str, mode: str) -> None:
+    Image.new(mode, (9, 8), 1 if mode == "1" else 77).save(tmp_path / name, **({"big_tiff": True} if name == "a.tif" else {}))
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).rename(tmp_path / "scan")
+    found = find_pictures(tmp_path)
+    assert found.pictures == [tmp_path / "scan"]
+    assert not read_pictures(found.pictures, 8).problems
+    if name == "a.tif":
+        assert whole[2] == 43, "a BigTIFF"
+    if name.endswith("m"):
+        (tmp_path / "scan").write_bytes(whole[:2] + b"\n# made by a scanner\n" + whole[3:])
+        assert find_pictures(tmp_path).pictures == [tmp_path / "scan"]
+
+
+def test_texts_that_begin_like_pictures_are_none(tmp_path: Path) -> None:
+    texts = (b"BMI of all patients: ", b"P1 is the first person", b"P2", b"P6 12 apples", b"BM", b"II+", b"Planes")
+    for i, text in enumerate(texts):
+        (tmp_path / f"note{i}").write_bytes(text)
+    assert find_pictures(tmp_path).skipped == {"files without a suffix that are no pictures": len(texts)}
+
+
+# --- 16 bits in other formats -----------------------------------------------------------------------------------------
+
+
+def tiff(path: Path, values_HWC: np.ndarray, photometric: int = 2, order: str = "<", **tags: int) -> None:
+    """A TIFF of 16 bits, by hand, which Pillow does not write in colour."""
+    height, width, channels = values_HWC.shape
+    data = (values_HWC.transpose(2, 0, 1) if tags.get("planes") == 2 else values_HWC).astype(f"{order}u2").tobytes()
+    data = zlib.compress(data) if tags.get("compression") == 8 else data
+    planes = channels if tags.get("planes") == 2 else 1
+    at = [1000 + len(data) // planes * plane for plane in range(planes)]
+    given = {256: [width], 257: [height], 258: [16] * channels, 259: [tags.get("compression", 1)], 262: [photometric], 273: at}
+    given |= {274: [tags.get("orientation", 1)], 277: [channels], 278: [height], 279: [len(data) // planes] * planes}
+    given |= {284: [tags.get("planes", 1)]} | ({338: [tags["extra"]]} if "extra" in tags else {})
+    entries, more = b"", b""
+    for tag, numbers in given.items():
+        raw = struct.pack(f"{order}{len(numbers)}I", *numbers)
+        entries += struct.pack(f"{order}HHI", tag, 4, len(numbers))
+        entries += raw if len(raw) == 4 else struct.pack(f"{order}I", 500 + len(more))
+        more += raw if len(raw) > 4 else b""
+    head = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}IH", 8, len(given)) + entries + bytes(4)
+    path.write_bytes((head.ljust(500, b"\0") + more).ljust(1000, b"\0") + data)
+
+
+def twelve_bits(channels: int = 3) -> np.ndarray:
+    values = np.random.default_rng(0).integers(0, 4096, (8, 8, channels), dtype=np.uint16)
+    values[0, 0, 0] = 4095
+    return values
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("compression", [1, 8])
+def test_deep_colours_of_tiff_keep_their_levels(tmp_path: Path, order: str, compression: int) -> None:
+    values = twelve_bits()
+    tiff(tmp_path / "a.tif", values, order=order, compression=compression)
+    tiff(tmp_path / "turned.tif", np.rot90(values), order=order, compression=compression, orientation=6)
+    more = np.concatenate([values, np.full((8, 8, 1), 7, np.uint16)], axis=2)
+    tiff(tmp_path / "unused.tif", more, order=order, compression=compression, extra=0)
+    found = read_pictures([tmp_path / f"{name}.tif" for name in ("a", "turned", "unused")], 8)
+    assert found.bits == 12
+    for picture_CHW in found.images_NCHW:
+        np.testing.assert_array_equal(picture_CHW.transpose(1, 2, 0), values >> 4)
+
+
+def test_deep_transparency_and_inks_of_tiff(tmp_path: Path) -> None:
+    half = np.full((8, 8, 4), 32896, np.uint16)
+    half[..., :3] = (32896, 16448, 0)
+    tiff(tmp_path / "apart.tif", half, extra=2)
+    tiff(tmp_path / "multiplied.tif", half, extra=1)
+    tiff(tmp_path / "ink.tif", half, photometric=5)
+    apart, multiplied, ink = read_pictures([tmp_path / f"{name}.tif" for name in ("apart", "multiplied", "ink")], 8, bits=16).images_NCHW
+    assert apart[:, 0, 0].tolist() == [191, 159, 127]
+    assert multiplied[:, 0, 0].tolist() == pytest.approx([255, 191, 127], abs=1)
+    assert ink[:, 0, 0].tolist() == pytest.approx([63, 95, 127], abs=1)
+
+
+def test_deep_colours_in_planes_are_refused(tmp_path: Path) -> None:
+    tiff(tmp_path / "a.tif", twelve_bits(), planes=2)
+    with pytest.raises(MetannError, match=r"a\.tif \(16-bit colours in separate planes; save it as PNG of 16 bits\)"):
+        read_pictures([tmp_path / "a.tif"], 8)
+    fill(tmp_path)
+    (tmp_path / "a.tif").rename(tmp_path / "ant" / "a.tif")
+    (problem,) = survey(settings(tmp_path)).unreadable
+    assert problem.endswith("a.tif (16-bit colours in separate planes; save it as PNG of 16 bits)")
+
+
+def test_deep_grey_of_film_is_no_negative(tmp_path: Path) -> None:
+    values = twelve_bits(1)
+    values[0, 1] = 0
+    tiff(tmp_path / "film.tif", values, photometric=0)
+    tiff(tmp_path / "screen.tif", values, photometric=1)
+    found = read_pictures([tmp_path / "film.tif", tmp_path / "screen.tif"], 8)
+    assert found.bits == 12
+    np.testing.assert_array_equal(found.images_NCHW[0, 0], 255 - (values[..., 0] >> 4))
+    np.testing.assert_array_equal(found.images_NCHW[1, 0], values[..., 0] >> 4)
+
+
+@pytest.mark.parametrize("kind", ["P6", "P3"])
+def test_deep_colours_of_ppm_keep_their_levels(tmp_path: Path, kind: str) -> None:
+    values = twelve_bits()
+    head = f"{kind}\n# of a camera\n8 8\n65535\n".encode()
+    body = values.astype(">u2").tobytes() if kind == "P6" else b"\n".join(b"%d" % value for value in values.ravel())
+    (tmp_path / "a.ppm").write_bytes(head + body)
+    found = read_pictures([tmp_path / "a.ppm"], 8)
+    assert found.bits == 12
+    np.testing.assert_array_equal(found.images_NCHW[0].transpose(1, 2, 0), values >> 4)
+    (tmp_path / "a.ppm").write_bytes(head.replace(b"65535", b"4095") + body)  # says itself where white is
+    np.testing.assert_allclose(read_pictures([tmp_path / "a.ppm"], 8).images_NCHW[0].transpose(1, 2, 0), values / 4095 * 255, atol=1)
+    (tmp_path / "a.ppm").write_bytes((head + body)[:-9])
+    with pytest.raises(MetannError, match="1 of 1 images cannot be read"):
+        read_pictures([tmp_path / "a.ppm"], 8)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".png", ".webp", ".tif", ".avif"])
+def test_frames_behind_the_first_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str) -> None:
+    rng = np.random.default_rng(0)
+    frames = [Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)) for _ in range(5)]
+    path = fill(tmp_path / "photos") / "ant" / f"moving{suffix}"
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    log, info = said(tmp_path / "out", capsys, settings(tmp_path / "photos"))
+    assert info["skipped"] == {"frames or pages behind the first of a file": 4}
+    assert "left out: 4 frames or pages behind the first of a file\n" in log
+    with Image.open(path) as image:
+        first = image.convert("RGB").resize((8, 8), Image.Resampling.BILINEAR, box=(5, 0, 45, 40))
+    np.testing.assert_array_equal(read_pictures([path], 8).images_NCHW[0].transpose(1, 2, 0), np.asarray(first))
+    if suffix in (".gif", ".tif"):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+        with warnings.catch_warnings(action="ignore"):
+            assert read_pictures([path], 8).images_NCHW.shape == (1, 3, 8, 8)

@@ -82,6 +82,59 @@ def test_broken_pictures_are_counted_and_a_folder_of_them_refused(tmp_path: Path
         survey(DataSection(name="image_folder", root=root))
 
 
+def test_pictures_that_prepare_data_refuses_are_told(tmp_path: Path) -> None:
+    root = photos(tmp_path / "photos")
+    Image.new("1", (9_750, 9_750)).save(root / "cow" / "map.png")
+    (root / "cow" / "empty.png").write_bytes(b"")
+    Image.new("F", (20, 20)).save(root / "cow" / "heights.tif")
+    section = DataSection(name="image_folder", root=root)
+    assert [problem.split("cow/")[1] for problem in survey(section).unreadable] == [
+        "empty.png (empty file)",
+        "heights.tif (floating-point pixels have no known white; save it with 8 or 16 bits)",
+        f"map.png (more than {Image.MAX_IMAGE_PIXELS} pixels)",
+    ]
+    with pytest.raises(MetannError, match=r"3 of 22 .*empty\.png.*heights\.tif.*map\.png \(more than"):
+        load_dataset(section)
+
+
+@pytest.mark.parametrize("empty", [("test",), ("val",), ("test", "val")])
+def test_splits_of_empty_folders_take_a_share(tmp_path: Path, empty: tuple[str, ...]) -> None:
+    """`prepare-data` fills them from the training images; the file gives their shares as where no folder is."""
+    for name in ("ant", "bee"):
+        pictures(tmp_path / "train" / name, 10)
+        for split in {"test", "val"} - set(empty):
+            pictures(tmp_path / split / name, 3)
+        for split in empty:
+            (tmp_path / split / name).mkdir(parents=True)
+    section = DataSection(name="image_folder", root=tmp_path, image_size=8)
+    found = survey(section)
+    given_ = suggest(found, small_cnn_macs)
+    text = as_yaml(given_, found, "x", str(tmp_path))
+    config = read_section(Config, yaml.safe_load(text))
+    assert {f"{split}_fraction" for split in empty} == config.data.model_fields_set & {"test_fraction", "val_fraction"}
+    raw = load_dataset(section)
+    assert given_.images == dict(Counter(assign_splits(raw.official_split, raw.labels_N, config.data).tolist()))
+
+
+def test_one_picture_of_each_class_is_too_few(tmp_path: Path) -> None:
+    """The words of `prepare-data`; three and one can be shared out, and no class gives its last."""
+    pictures(tmp_path / "ant", 1)
+    pictures(tmp_path / "bee", 1)
+    with pytest.raises(MetannError, match=r"2 training images, at most one per class, leave none for test; give more"):
+        suggest(survey(DataSection(name="image_folder", root=tmp_path)), small_cnn_macs)
+    for n in (2, 3):
+        images = {("train", "ant"): n, ("train", "bee"): 1}
+        found = Survey(images, ("ant", "bee"), (20, 20, 20), False, 2)
+        if n == 2:
+            with pytest.raises(MetannError, match="leave none for val"):
+                found.shared(0.9, 0.9)
+        else:
+            assert found.shared(0.1, 0.9) == {"train": 2, "test": 1, "val": 1}
+            assert found.shared(0.1, 0.9) == dict(
+                Counter(assign_splits(np.array(["train"] * 4), np.array([0, 0, 0, 1]), DataSection(test_fraction=0.1, val_fraction=0.9)))
+            )
+
+
 def small_cnn_macs(width: int, depth: int, size: int) -> float:
     """Of convolutions alone, in colour."""
     widths = [3, *(width * 2**stage for stage in range(depth))]
@@ -92,6 +145,7 @@ def small_cnn_macs(width: int, depth: int, size: int) -> float:
 def surveys(draw: st.DrawFn) -> Survey:
     names = tuple(sorted(draw(st.sets(st.text(min_size=1, max_size=8), min_size=2, max_size=33))))
     images = {("train", name): draw(st.integers(2, 3000)) for name in names}
+    images |= {("val", name): 0 for name in names} if draw(st.booleans()) else {}
     if draw(st.booleans()):
         images |= {("test", name): 5 for name in names}
     low = draw(st.integers(1, 500))

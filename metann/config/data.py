@@ -1,6 +1,7 @@
 """The section of the images."""
 
 import unicodedata
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
@@ -15,6 +16,15 @@ def _class_name(value: object) -> object:
     if isinstance(value, bool) or value is None:
         raise MetannError(f"a class name that YAML reads as {value}; put it in quotes")
     return str(value) if isinstance(value, int | float) else unicodedata.normalize("NFC", value) if isinstance(value, str) else value
+
+
+def _listed(names: object) -> object:
+    """A set has no order, and the order is that of the labels; of a mapping only its writer knows whether keys or values are meant."""
+    kinds = {str: "one text", Mapping: "a mapping", set | frozenset: "a set, which has no order", int | float | None: "one value"}
+    what = next((words for kind, words in kinds.items() if isinstance(names, kind)), None)
+    if what:
+        raise MetannError(f"{names!r} is {what}; give the class names as a list in label order, such as [ant, bee]")
+    return names
 
 
 def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -44,7 +54,7 @@ class DataSection(Section):
     """The split is the same for every training seed."""
     image_size: Annotated[int, Field(ge=1, le=16_384)] = 32
     """Of image_folder: pixels of the square that images are resized to."""
-    classes: Annotated[tuple[ClassName, ...], AfterValidator(_distinct)] = ()
+    classes: Annotated[tuple[ClassName, ...], BeforeValidator(_listed), AfterValidator(_distinct)] = ()
     """All class names in label order; none: the data set's own order, which for folders is that of text."""
     duplicates: Literal["keep", "drop", "refuse"] = "keep"
     """Equal images in two splits or of two classes: say it, leave them out, or stop."""

@@ -45,6 +45,7 @@ def arranged(raw: RawDataset, settings: "DataSection") -> Arranged:
     """
     split = assign_splits(raw.official_split, raw.labels_N, settings)
     labels_N, images_NCHW = np.asarray(raw.labels_N, np.int16), raw.images_NCHW
+    check_classes(split, labels_N, raw.class_names, settings)
     duplicates = find_duplicates(images_NCHW, labels_N, split, raw.files)
     keep_N, notices = settle(duplicates, settings.duplicates)
     if not keep_N.all():
@@ -52,21 +53,19 @@ def arranged(raw: RawDataset, settings: "DataSection") -> Arranged:
         emptied = [name for name in SPLITS if not (split == name).any()]
         if emptied:
             raise MetannError(f"data.duplicates: drop leaves no image for {emptied[0]}: {notices[0]}")
+        if lost := _absent(split, labels_N, raw.class_names):
+            raise MetannError(f"data.duplicates: drop leaves no training image of class {lost}: {notices[0]}; keep them, or give others")
     notices += class_notices(split, labels_N, raw.class_names)
-    check_classes(split, labels_N, raw.class_names, settings, () if keep_N.all() else notices[:1])
     return Arranged(images_NCHW, labels_N, split, duplicates.notices, tuple(notices))
 
 
-def check_classes(
-    split_N: np.ndarray, labels_N: np.ndarray, names: Sequence[str], settings: "DataSection", dropped: Sequence[str] = ()
-) -> None:
-    """Refuse a class without training images.
+def check_classes(split_N: np.ndarray, labels_N: np.ndarray, names: Sequence[str], settings: "DataSection") -> None:
+    """Refuse a class without training images."""
+    if absent := _absent(split_N, labels_N, names):
+        raise MetannError(f"{settings.name} has no training images of class {absent}; every class needs at least one")
 
-    Args:
-        dropped: why images were dropped, in sentences.
-    """
+
+def _absent(split_N: np.ndarray, labels_N: np.ndarray, names: Sequence[str]) -> str:
+    """Classes without training images; '' where there are none."""
     absent = np.flatnonzero(np.bincount(labels_N[split_N == "train"], minlength=len(names)) == 0)
-    if len(absent):
-        said = ", ".join(names[k] for k in absent[:6]) + (", ..." if len(absent) > 6 else "")
-        why = f" (data.duplicates: drop: {dropped[0]})" if dropped else ""
-        raise MetannError(f"{settings.name} has no training images of class {said}{why}; every class needs at least one")
+    return ", ".join(names[k] for k in absent[:6]) + (", ..." if len(absent) > 6 else "")

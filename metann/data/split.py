@@ -47,6 +47,11 @@ def stratified_mask(labels_N: np.ndarray, total: int, seed: int, purpose: str = 
     return mask_N
 
 
+def too_few(images: int, split: str) -> MetannError:
+    """The error of training images of which no class can give one away."""
+    return MetannError(f"{images} training images, at most one per class, leave none for {split}; give more images or a {split} folder")
+
+
 def assign_splits(official_split: np.ndarray, labels_N: np.ndarray, settings: "DataSection") -> np.ndarray:
     """Fill in the splits that a dataset does not bring.
 
@@ -70,9 +75,7 @@ def assign_splits(official_split: np.ndarray, labels_N: np.ndarray, settings: "D
         total = max(round(len(train_rows) * fraction), 1)
         chosen = stratified_mask(labels_N[train_rows], total, settings.split_seed, name)
         if not chosen.any():
-            raise MetannError(
-                f"{len(train_rows)} training images, at most one per class, leave none for {name}; give more images or a {name} folder"
-            )
+            raise too_few(len(train_rows), name)
         split[train_rows[chosen]] = name
     if not (split == "train").any():
         raise MetannError(f"no training images among {len(split)}; a dataset needs images whose split is 'train'")

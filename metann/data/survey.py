@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from metann.data.split import too_few
+
 
 @dataclass(frozen=True)
 class Survey:
@@ -31,11 +33,11 @@ class Survey:
 
     @property
     def of_split(self) -> dict[str, int]:
-        """Split -> number of pictures."""
+        """Split -> number of pictures; a split of empty folders is none, as in `data.split`."""
         counts: Counter[str] = Counter()
         for (split, _), number in self.images.items():
             counts[split] += number
-        return dict(counts)
+        return dict(+counts)
 
     @property
     def of_class(self) -> dict[str, int]:
@@ -43,10 +45,16 @@ class Survey:
         return {name: self.images.get(("train", name), 0) for name in self.names}
 
     def shared(self, test_fraction: float, val_fraction: float) -> dict[str, int]:
-        """Split -> pictures when those that the folders lack have taken their share of `train`, as `data.split` does."""
-        counts = self.of_split
+        """Split -> pictures when those that the folders lack have taken their share of `train`, as `data.split` does.
+
+        Raises:
+            MetannError: there are too few to share out.
+        """
+        counts, classes = self.of_split, sum(number > 0 for number in self.of_class.values())
         for split, fraction in (("test", test_fraction), ("val", val_fraction)):
             if split not in counts:
-                counts[split] = max(round(counts["train"] * fraction), 1)
+                counts[split] = min(max(round(counts["train"] * fraction), 1), counts["train"] - classes)  # no class gives its last
+                if not counts[split]:
+                    raise too_few(counts["train"], split)
                 counts["train"] -= counts[split]
         return counts

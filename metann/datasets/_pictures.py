@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from metann.datasets._pixels import Deep, deep_colours, to_rgb
+from metann.datasets._deep import deep_colours
+from metann.datasets._pixels import Deep, to_rgb
 from metann.datasets._search import printable
 from metann.errors import MetannError
 
@@ -51,14 +52,29 @@ def read_picture(path: Path, size: int, bits: int | None = 16) -> np.ndarray:
     Raises:
         Exception: of many kinds; the file is no picture, is cut off, too large, or of an unknown kind.
     """
+    return _first_frame(path, size, bits)[0]
+
+
+def _first_frame(path: Path, size: int, bits: int | None) -> tuple[np.ndarray, int]:
+    """The picture, and how many frames or pages follow."""
     with Image.open(path, formats=FORMATS) as image:
         image.draft(None, (2 * size, 2 * size))  # JPEG: decode at 1/2, 1/4 or 1/8 where that is still large enough
         with _room(image.width * image.height):
-            return _square(image, path, size, bits)
+            return _square(image, path, size, bits), _further(image, path)
+
+
+def _further(image: Image.Image, path: Path) -> int:
+    """Frames or pages behind the first; what lies behind the photo in a JPEG of a phone is a part of it."""
+    if image.format in ("AVIF", "PNG", "WEBP"):
+        return getattr(image, "n_frames", 1) - 1
+    if image.format in ("GIF", "TIFF"):  # they have to be sought, and those behind a whole first one may be broken
+        with contextlib.suppress(Exception), Image.open(path, formats=(image.format,)) as again:
+            return again.n_frames - 1
+    return 0
 
 
 def _square(image: Image.Image, path: Path, size: int, bits: int | None) -> np.ndarray:
-    deep = deep_colours(path, bits) if image.format == "PNG" else None
+    deep = deep_colours(image, path, bits)
     if deep is None:
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
@@ -70,7 +86,8 @@ def _square(image: Image.Image, path: Path, size: int, bits: int | None) -> np.n
     return np.asarray(square).transpose(2, 0, 1)
 
 
-def _problem(error: Exception, path: Path) -> str:
+def problem_of(error: Exception, path: Path) -> str:
+    """What is wrong with a picture that cannot be read, in words."""
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return f"more than {Image.MAX_IMAGE_PIXELS} pixels"
     if isinstance(error, UnidentifiedImageError):
@@ -86,11 +103,13 @@ class Pictures:
         images_NCHW: (N, C, S, S) uint8; C is 1 if every pixel of every picture is grey, else 3. Black where a file could not be read.
         problems: row -> file and reason, of each that could not.
         bits: how many bits the 16-bit files use, the deepest of them where each counts for itself; None without such files.
+        further: how many frames or pages stand behind the first ones, which alone are read.
     """
 
     images_NCHW: np.ndarray
     problems: dict[int, str]
     bits: int | None
+    further: int = 0
 
 
 def read_each(paths: Sequence[Path], size: int, bits: int | None = None, *, each: bool = False) -> Pictures:
@@ -106,16 +125,17 @@ def read_each(paths: Sequence[Path], size: int, bits: int | None = None, *, each
     images_NCHW = np.zeros((len(paths), 3, size, size), np.uint8)
     problems: dict[int, str] = {}
     needed: dict[int, int] = {}
+    further: dict[int, int] = {}
 
     def read(row: int, bits: int | None) -> None:
         try:
-            images_NCHW[row] = read_picture(paths[row], size, bits)
+            images_NCHW[row], further[row] = _first_frame(paths[row], size, bits)
         except Deep as deep:
             needed[row] = deep.bits
         except MemoryError:
             raise
         except Exception as error:  # whatever a decoder raises on foreign bytes, the file is at fault
-            problems[row] = f"{printable(paths[row])} ({_problem(error, paths[row])})"
+            problems[row] = f"{printable(paths[row])} ({problem_of(error, paths[row])})"
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # broken EXIF and the like; set before the threads start, as filters are global
@@ -126,7 +146,9 @@ def read_each(paths: Sequence[Path], size: int, bits: int | None = None, *, each
             bits = max(depths.values())
             _on_threads(lambda row: read(row, depths[row] if each else bits), sorted(needed))
     grey = all(_equal_channels(images_NCHW[start : start + 4096]) for start in range(0, len(paths), 4096))
-    return Pictures(images_NCHW[:, :1] if grey else images_NCHW, dict(sorted(problems.items())), bits if needed else None)
+    return Pictures(
+        images_NCHW[:, :1] if grey else images_NCHW, dict(sorted(problems.items())), bits if needed else None, sum(further.values())
+    )
 
 
 def _on_threads(work: Callable[[int], None], rows: Sequence[int]) -> None:

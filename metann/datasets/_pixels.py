@@ -4,12 +4,13 @@ A picture may have 89 million pixels: every array over all of them in 32 bits is
 """
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+FLOATING = "floating-point pixels have no known white; save it with 8 or 16 bits"
 _BAND = 512  # rows
+_PHOTOMETRIC = 262  # tag of TIFF: 0 says that white is zero, as on film
 
 
 class Deep(Exception):  # noqa: N818 - not an error: what a first look at a 16-bit picture comes to
@@ -42,45 +43,17 @@ def eight_bits(values_of: Callable[[slice], np.ndarray], shape: tuple[int, ...],
     return found
 
 
-# Channels by colour type of a PNG -> mode and ways to read the file's bytes. Pillow keeps the upper byte of two ("16B"); read as if the
-# lower stood in front ("16L") it keeps the other. Grey with transparency has four bytes a pixel, as RGBA has.
-_PNG_LAYERS = {2: ("RGB", ("RGB;16B", "RGB;16L")), 6: ("RGBA", ("RGBA;16B", "RGBA;16L")), 4: ("RGBA", ("RGBA",))}
-
-
-def deep_colours(path: Path, bits: int | None) -> Image.Image | None:
-    """A PNG of 16 bits in several channels, of which Pillow would keep the upper 8; None for any other file."""
-    with path.open("rb") as file:
-        head = file.read(26)
-    if not head.startswith(b"\x89PNG\r\n\x1a\n") or len(head) < 26 or head[24] != 16 or head[25] not in _PNG_LAYERS:
-        return None
-    mode, readings = _PNG_LAYERS[head[25]]
-    layers, info = [], {}
-    for reading in readings:
-        with Image.open(path, formats=("PNG",)) as image:
-            image._mode = mode
-            image.tile = [tile._replace(args=reading) for tile in image.tile]
-            image.load()
-            layers.append(np.asarray(image))
-            info = {key: value for key, value in image.info.items() if key != "transparency"}
-    if len(layers) == 2:
-        high, low = layers
-    else:
-        mode, high, low = "LA", layers[0][..., ::2], layers[0][..., 1::2]
-    values = eight_bits(lambda rows: high[rows].astype(np.uint16) << 8 | low[rows], high.shape, bits)
-    picture = Image.fromarray(values, mode)
-    picture.info = info  # EXIF too
-    return ImageOps.exif_transpose(picture)
-
-
 def to_rgb(image: Image.Image, bits: int | None) -> Image.Image:
     """Three 8-bit channels from any mode; deep grey keeps the upper 8 of `bits` bits, transparency shows white."""
     if image.mode == "F":
-        raise ValueError("floating-point pixels have no known white; save it with 8 or 16 bits")
+        raise ValueError(FLOATING)
     if image.mode.startswith("I"):  # Pillow's own conversion would clip at 255
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:
             raise ValueError("32-bit pixels; save it with 8 or 16 bits")
-        image = Image.fromarray(eight_bits(lambda rows: values[rows], values.shape, bits))
+        black_is_zero = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) != 0
+        grey = eight_bits(lambda rows: values[rows], values.shape, bits)
+        image = Image.fromarray(grey if black_is_zero else 255 - grey)  # of 8 bits Pillow turns it round
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         return _over_white(image)
     return image if image.mode == "RGB" else image.convert("RGB")

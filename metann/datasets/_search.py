@@ -7,6 +7,7 @@ are followed, but not in circles.
 
 import errno
 import os
+import re
 import stat
 import unicodedata
 from collections import Counter
@@ -20,8 +21,10 @@ SUFFIXES = frozenset(
 HIDDEN = "hidden or system files"
 _SYSTEM = frozenset(
     {"@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp", "$recycle.bin", "recycler", "lost+found"}
+    | {"recycled", "~snapshot", "@__thumb", "__macosx", "__pycache__"}
     | {"system volume information", "thumbs.db", "thumbs.db:encryptable", "ehthumbs.db", "desktop.ini", "icon\r"}
 )
+COPIES = frozenset({".snapshot", ".snapshots", ".zfs", "~snapshot", "#snapshot", "@recently-snapshot"})  # of whole drives: not to be walked
 _BACKUPS = frozenset({".bak", ".backup", ".orig", ".old", ".tmp", ".temp", ".part", ".partial", ".crdownload", ".download", ".swp"})
 _RAW = frozenset(".3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .kdc .mef .mrw .nef .nrw .orf .pef .raf .raw .rw2 .srw .x3f".split())  # noqa: SIM905
 _UNREAD = {
@@ -34,7 +37,12 @@ _UNREAD = {
     ".jpx": "JPEG 2000",
 }
 _UNREAD |= {".psd": "Photoshop", ".svg": "SVG", ".eps": "EPS", ".tga": "TGA", ".exr": "EXR", ".hdr": "HDR", ".ico": "ICO", ".dcm": "DICOM"}
-_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*")
+_MAGIC = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|II[*+]\x00|MM\x00[*+]"  # + in place of *: BigTIFF
+    rb"|BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\x00{3}"  # BMP, with the length of its second head: two letters begin many a text
+    rb"|P[1-6]\s(\s*#[^\n]*\n)*\s*\d+\s+\d+\s",
+    re.DOTALL,
+)
 _BRANDS = {b"avif": "", b"avis": "", b"heic": "HEIC", b"heix": "HEIC", b"heim": "HEIC", b"hevc": "HEIC", b"mif1": "HEIC", b"msf1": "HEIC"}
 
 
@@ -88,7 +96,7 @@ def printable(path: object) -> str:
 
 def is_system(name: str) -> bool:
     """Whether a file or folder belongs to an operating system, an archiver, a notebook or a network drive."""
-    return name.startswith((".", "__")) or name.lower() in _SYSTEM
+    return name.startswith(".") or name.lower() in _SYSTEM
 
 
 def link_problem(path: Path, error: OSError | ValueError) -> str:
@@ -98,6 +106,12 @@ def link_problem(path: Path, error: OSError | ValueError) -> str:
     if error.errno in (errno.ENOENT, errno.ELOOP) and path.is_symlink():
         return f"a link to {printable(path.readlink())}, " + ("which is not there" if error.errno == errno.ENOENT else "in a circle")
     return (error.strerror or str(error)).lower()
+
+
+def unseen(path: Path, error: OSError) -> str:
+    """What a path is of which not even the kind can be found out, in words."""
+    problem = link_problem(path, error)
+    return problem if os.path.islink(path) else f"a file or folder that cannot be read: {problem}"  # noqa: PTH114 - never raises
 
 
 def returns(path: Path, above: Iterable[tuple[int, int]], status: os.stat_result) -> bool:
@@ -111,9 +125,10 @@ def returns(path: Path, above: Iterable[tuple[int, int]], status: os.stat_result
 
 
 def find_pictures(folder: Path) -> Found:
-    """All pictures below a folder."""
+    """All pictures below a folder; a folder to which many links lead is searched once."""
     found = Found()
     stack: list[tuple[Path, frozenset[tuple[int, int]]]] = [(folder, _identity(folder))]
+    reached = set(stack[0][1])
     while stack:
         here, above = stack.pop()
         try:
@@ -124,17 +139,20 @@ def find_pictures(folder: Path) -> Found:
         for name in names:
             path = here / name
             if is_system(name):
-                found.skip(HIDDEN, path, _files_below(path))
+                found.skip(HIDDEN, path, files_below(path))
                 continue
             try:
                 status = path.stat()
             except OSError as error:
-                _dangling(found, path, link_problem(path, error))
+                _dangling(found, path, unseen(path, error))
                 continue
             if stat.S_ISDIR(status.st_mode):
                 if returns(path, above, status):
                     found.skip("links back to a folder above them", path)
+                elif (status.st_dev, status.st_ino) in reached:
+                    found.skip("folders reached twice", path)
                 else:
+                    reached.add((status.st_dev, status.st_ino))
                     stack.append((path, above | {(status.st_dev, status.st_ino)}))
             elif stat.S_ISREG(status.st_mode):
                 sort_in(found, path)
@@ -156,12 +174,12 @@ def _dangling(found: Found, path: Path, problem: str) -> None:
     if path.suffix.lower() in SUFFIXES or not path.suffix:  # a picture, or a folder of them
         found.problems[path] = problem
     else:
-        found.skip("links that lead nowhere", path)
+        found.skip("links that lead nowhere" if os.path.islink(path) else "files that cannot be read", path)  # noqa: PTH114 - never raises
 
 
-def _files_below(path: Path) -> int:
+def files_below(path: Path) -> int:
     """How many files a hidden file or folder stands for; links inside are not followed."""
-    if path.is_symlink() or not path.is_dir():
+    if path.name.lower() in COPIES or path.is_symlink() or not path.is_dir():
         return 1
     return sum(len(files) for _, _, files in os.walk(path))
 
@@ -183,12 +201,12 @@ def sort_in(found: Found, path: Path) -> None:
 def _by_content(found: Found, path: Path, suffix: str) -> None:
     try:
         with path.open("rb") as file:
-            head = file.read(16)
+            head = file.read(512)
     except OSError as error:
         found.problems[path] = f"a file that cannot be read: {link_problem(path, error)}"
         return
     brand = _BRANDS.get(head[8:12]) if head[4:8] == b"ftyp" else None
-    if head.startswith(_MAGIC) or brand == "" or (head.startswith(b"RIFF") and head[8:12] == b"WEBP"):
+    if _MAGIC.match(head) or brand == "" or (head.startswith(b"RIFF") and head[8:12] == b"WEBP"):
         found.pictures.append(path)
     elif kind := brand or _UNREAD.get(suffix):
         found.unread += 1

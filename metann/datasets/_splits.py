@@ -1,17 +1,24 @@
 """Folders of photos -> splits and classes, by the names of the folders alone; no image is opened."""
 
+import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metann.data.raw import folder_of
-from metann.datasets._search import HIDDEN, Found, find_pictures, is_system, link_problem, normal, printable, returns
+from metann.datasets._inside import folders_in, holds_pictures, look_alike, mistakable, refuse_splits
+from metann.datasets._search import HIDDEN, Found, files_below, find_pictures, is_system, normal, printable, returns, unseen
 from metann.datasets._words import loosely, split_of
 from metann.errors import MetannError, one_of
 from metann.tables.samples import SPLITS
 
 if TYPE_CHECKING:
     from metann.config.data import DataSection
+
+
+# Line breaks, and what turns the text behind a name round. Other letters that are not seen are parts of words and emoji.
+_TURNS = "\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
 @dataclass(frozen=True)
@@ -22,17 +29,19 @@ class Layout:
         classes: split -> class name -> folder; only `train` where the user made no split.
         names: of the classes, in label order.
         beside: what lies beside the class folders and is not used.
+        hidden: the hidden and system files and folders there.
         assumed: what was taken for granted, in sentences.
     """
 
     classes: dict[str, dict[str, Path]]
     names: tuple[str, ...]
     beside: Found
+    hidden: tuple[Path, ...]
     assumed: tuple[str, ...]
 
 
-def _folders(parent: Path, beside: Found) -> dict[str, Path]:
-    """Folders in a folder by name in one Unicode form, sorted; what is left out is counted in `beside`.
+def _folders(parent: Path, beside: Found, hidden: list[Path]) -> dict[str, Path]:
+    """Folders in a folder by name in one Unicode form, sorted; what is left out is counted in `beside` or stands in `hidden`.
 
     Raises:
         MetannError: the folder cannot be read, a link leads nowhere, or two names look the same.
@@ -41,12 +50,12 @@ def _folders(parent: Path, beside: Found) -> dict[str, Path]:
     above = {(status.st_dev, status.st_ino) for status in (parent.stat(), parent.parent.stat())}
     for path in sorted(parent.iterdir()):
         if is_system(path.name):
-            beside.skip(HIDDEN, path)
+            hidden.append(path)
             continue
         try:
             status = path.stat()
         except OSError as error:
-            raise MetannError(f"{printable(path)} is {link_problem(path, error)}; mend or remove it") from None
+            raise MetannError(f"{printable(path)} is {unseen(path, error)}; mend or remove it") from None
         if not path.is_dir():
             beside.skip("files beside the class folders", path)
         elif returns(path, above, status):
@@ -61,7 +70,7 @@ def _folders(parent: Path, beside: Found) -> dict[str, Path]:
 
 def _text(path: Path) -> str:
     name = normal(path.name)
-    if printable(name) != name:
+    if any(unicodedata.category(letter) in ("Cc", "Cs") or letter in _TURNS for letter in name):
         raise MetannError(f"folder {printable(path)} has a name that is no printable text in UTF-8; rename it: it names a class")
     return name
 
@@ -70,20 +79,20 @@ def _splits(root: Path, top: dict[str, Path], wanted: tuple[str, ...]) -> dict[s
     """Split -> folder, where the folders are splits; None where they are classes.
 
     Raises:
-        MetannError: splits without training images, twice, or with other folders beside them.
+        MetannError: splits without training images, twice, with other folders beside them, in unknown words or below the classes.
     """
     meant = {name: split for name in top if (split := split_of(name))}
     exact = set(top) & set(SPLITS)
     if wanted and set(wanted) == set(top):
+        refuse_splits(root, top, named=True)
         return None  # the user says that these are classes
-    wider = {name: split for name in top if (split := loosely(name))}
+    wider = loosely(top)
     if set(wider) == set(top) and "train" in wider.values() and len(set(wider.values())) == len(top) > 1:
         meant = wider
     # `Testing` alone, beside departments of a firm, may be a class; beside `Training` it is none.
     unclear = "train" not in meant.values() or (len(meant) < 2 and len(top) > 1)
-    if not exact and unclear and set(meant) != set(top) and not _same_inside(top, meant):
-        return None
-    if not meant:
+    if not meant or (not exact and unclear and set(meant) != set(top) and not _same_inside(top, meant)):
+        refuse_splits(root, top, named=False)
         return None
     strange = [name for name in top if name not in meant]
     if strange or "train" not in meant.values():
@@ -99,7 +108,7 @@ def _splits(root: Path, top: dict[str, Path], wanted: tuple[str, ...]) -> dict[s
 
 def _same_inside(top: dict[str, Path], meant: dict[str, str]) -> bool:
     """Whether a folder that may be a split holds the same two folders or more as another one: `Train` beside `Holdout`, not buses."""
-    inside = {name: {child.name for child in path.iterdir() if child.is_dir() and not is_system(child.name)} for name, path in top.items()}
+    inside = {name: folders_in(path) for name, path in top.items()}
     return any(len(inside[name] & inside[other]) > 1 for name in meant for other in top if other != name)
 
 
@@ -110,14 +119,19 @@ def read_layout(settings: "DataSection") -> Layout:
         MetannError: no folder, no class folders, or folders that would be left out unnoticed.
     """
     root, beside, assumed = folder_of(settings), Found(), []
+    hidden: list[Path] = []
     try:
-        top = _folders(root, beside)
+        top = _folders(root, beside, hidden)
         given = _splits(root, top, settings.classes)
-        splits = {"train": top} if given is None else {split: _folders(path, beside) for split, path in given.items()}
+        splits = {"train": top} if given is None else {split: _folders(path, beside, hidden) for split, path in given.items()}
     except OSError as error:
-        raise MetannError(f"cannot read image folder {root}: {error.strerror}; set data.root to a folder of class folders") from None
+        at = Path(error.filename or root)
+        cure = "set data.root to a folder of class folders" if at == root else "give permission, or remove it"
+        raise MetannError(f"cannot read image folder {printable(at)}: {error.strerror}; {cure}") from None
     if given:
         assumed += [f"folder {path.name!r} is the split {split}" for split, path in given.items() if path.name != split]
+    elif not settings.classes:
+        assumed += mistakable(top)
     known = splits["train"]
     if len(known) < 2:
         where, cure = root, _deeper(known)
@@ -136,13 +150,15 @@ def read_layout(settings: "DataSection") -> Layout:
         raise MetannError(f"data.classes names {_difference(names, known)}; known class folders: {one_of(known)}")
     if not settings.classes and all(name.isdecimal() for name in names) and sorted(names, key=int) != list(names):
         assumed.append(f"classes are sorted as text ({', '.join(names[:4])}, ...), not as numbers; data.classes gives another order")
-    return Layout(splits, names, beside, tuple(assumed))
+    if not settings.classes:
+        assumed += look_alike(names)
+    return Layout(splits, names, beside, tuple(hidden), tuple(assumed))
 
 
 def _deeper(known: dict[str, Path]) -> str:
     """A cure where the folders lie one further down."""
     for path in known.values():
-        inside = [child.name for child in path.iterdir() if child.is_dir() and not is_system(child.name)]
+        inside = folders_in(path)
         if len(inside) > 1:
             return f"; if these are {one_of(inside)}, set data.root to {path}"
     return ""
@@ -164,6 +180,8 @@ def pictures_of(layout: Layout) -> tuple[dict[tuple[str, str], list[Path]], Foun
     """
     files, everything = {}, Found()
     everything.add(layout.beside)
+    for path in layout.hidden:
+        everything.skip(HIDDEN, path, files_below(path))
     for split, classes in layout.classes.items():
         for name, folder in classes.items():
             found = find_pictures(folder)
@@ -179,3 +197,21 @@ def pictures_of(layout: Layout) -> tuple[dict[tuple[str, str], list[Path]], Foun
         path, problem = next(iter(everything.problems.items()))
         raise MetannError(f"{printable(path)} is {problem} ({len(everything.problems)} such); mend or remove it")
     return files, everything
+
+
+def told(layout: Layout, files: Mapping[tuple[str, str], list[Path]]) -> tuple[str, ...]:
+    """What the layout takes for granted, and sentences on splits without a picture and hidden folders with some."""
+    full = {split for (split, _), paths in files.items() if paths}
+    return (
+        *layout.assumed,
+        *(
+            f"folder of split {split} has no picture in a class folder; a share of train (data.{split}_fraction) takes its place"
+            for split in layout.classes
+            if split not in full
+        ),
+        *(
+            f"folder {printable(path.name)!r} holds pictures and is hidden, so it is no class; rename it to make it one"
+            for path in layout.hidden
+            if path.name.startswith(".") and holds_pictures(path)
+        ),
+    )

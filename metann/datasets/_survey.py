@@ -8,16 +8,18 @@ import numpy as np
 from PIL import Image
 
 from metann.data.survey import Survey
-from metann.datasets._pictures import FORMATS
+from metann.datasets._deep import layers_of_tiff
+from metann.datasets._pictures import FORMATS, problem_of
+from metann.datasets._pixels import FLOATING
 from metann.datasets._search import printable
-from metann.datasets._splits import pictures_of, read_layout
+from metann.datasets._splits import pictures_of, read_layout, told
 from metann.errors import MetannError
 
 if TYPE_CHECKING:
     from metann.config.data import DataSection
 
 MOST = 2000  # pictures that are opened: a second of work, on a network drive a minute
-_GREY = {"1", "L", "LA", "I", "F", "I;16", "I;16B", "I;16L"}
+_GREY = {"1", "L", "LA", "I", "I;16", "I;16B", "I;16L"}
 
 
 def survey(settings: "DataSection") -> Survey:
@@ -35,7 +37,7 @@ def survey(settings: "DataSection") -> Survey:
         try:
             side, mode = _head(path)
         except Exception as error:  # whatever a decoder raises on foreign bytes, the file is at fault
-            unreadable.append(f"{printable(path)} ({' '.join(str(error).split())[:80] or type(error).__name__})")
+            unreadable.append(f"{printable(path)} ({problem_of(error, path)})")
         else:
             sides.append(side)
             modes.add(mode)
@@ -50,13 +52,22 @@ def survey(settings: "DataSection") -> Survey:
         len(chosen),
         tuple(unreadable),
         found.skipped_text(),
-        layout.assumed,
+        told(layout, files),
     )
 
 
 def _head(path: Path) -> tuple[int, str]:
-    """Shorter side and mode of a picture."""
+    """Shorter side and mode of a picture.
+
+    Raises:
+        Exception: of many kinds; it cannot be read, as far as its head says.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
         with Image.open(path, formats=FORMATS) as image:
+            if image.mode == "F":
+                raise ValueError(FLOATING)
+            if image.format == "TIFF":
+                layers_of_tiff(image)  # says which are refused
             return min(image.size), image.mode

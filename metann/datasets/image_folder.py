@@ -3,10 +3,10 @@
     root/{class}/*.jpg                          split by us, stratified: `test_fraction`, then `val_fraction` of the rest
     root/{train,val,test}/{class}/*.jpg         split by you; without `val` or `test` a share of `train` takes its place
 
-`Training`, `VALID` or `test_set` are splits too. Classes are the sorted folder names of `train`, or `data.classes`; folders inside a
-class folder are searched too. Each image is turned as its EXIF tag says, laid on white where it is transparent, cut to its central
-square and resized once to `image_size`. If every pixel of every image is grey, the dataset has one channel, otherwise three.
-What is left out is counted, with the reason.
+`Training`, `VALID`, `test_set`, or `cars_test` beside `cars_train` are splits too; splits below the classes are refused. Classes are
+the sorted folder names of `train`, or `data.classes`; folders inside a class folder are searched too. Each image is turned as its EXIF
+tag says, laid on white where it is transparent, cut to its central square and resized once to `image_size`. If every pixel of every
+image is grey, the dataset has one channel, otherwise three. What is left out is counted, with the reason.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ import numpy as np
 from metann.data.raw import RawDataset, folder_of
 from metann.datasets._pictures import read_pictures
 from metann.datasets._search import normal, printable
-from metann.datasets._splits import Layout, pictures_of, read_layout
+from metann.datasets._splits import Layout, pictures_of, read_layout, told
 from metann.files.digests import FileDigests, combined
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def load(settings: "DataSection") -> RawDataset:
     labels_N, split_N = _labels(files, layout)
     paths = list(chain.from_iterable(files.values()))
     pictures = read_pictures(paths, settings.image_size)
-    assumed = layout.assumed
+    assumed = told(layout, files)
     if pictures.bits is not None:
         assumed += (f"files of 16 bits use {pictures.bits}: white is {2**pictures.bits - 1}",)
     root = folder_of(settings)
@@ -61,7 +61,7 @@ def load(settings: "DataSection") -> RawDataset:
         labels_N,
         split_N,
         layout.names,
-        skipped=dict(found.skipped),
+        skipped=dict(found.skipped) | ({"frames or pages behind the first of a file": pictures.further} if pictures.further else {}),
         assumed=assumed,
         files=tuple(printable(path.relative_to(root)) for path in paths),
         bits=pictures.bits,
