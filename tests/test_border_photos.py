@@ -707,15 +707,17 @@ def test_splits_with_a_name_in_common(tmp_path: Path, capsys: pytest.CaptureFixt
         ("fold1", "fold2", "fold3"),
     ],
 )
-def test_splits_in_unknown_words_are_no_classes(tmp_path: Path, names: tuple[str, ...]) -> None:
+def test_splits_in_unknown_words_are_told(tmp_path: Path, names: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    """They may be classes as well: buses by day and by night."""
     for name in names:
-        fill(tmp_path / name, ("cat", "dog"), n=2)
-    for classes in ((), ("cat", "dog")):
-        with pytest.raises(MetannError, match=r"each of .* holds the folders cat, dog; .* train, val and test, .* data\.classes") as caught:
-            load_dataset(settings(tmp_path, classes=classes))
-        assert "\n" not in str(caught.value)
-        assert all(name in str(caught.value) for name in names)
-    assert load_dataset(settings(tmp_path, classes=names)).class_names == names
+        fill(tmp_path / "photos" / name, ("cat", "dog"), n=4)
+    log, _ = said(tmp_path / "out", capsys, settings(tmp_path / "photos"))
+    assert (
+        f"assumed: {', '.join(sorted(names))} are classes, each with the folders cat, dog; if they are splits, name them train, val" in log
+    )
+    log, info = said(tmp_path / "out", capsys, settings(tmp_path / "photos", classes=names))
+    assert info["class_names"] == list(names)
+    assert "each with the folders" not in log
 
 
 def test_folders_inside_classes_are_no_splits(tmp_path: Path) -> None:

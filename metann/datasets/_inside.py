@@ -39,40 +39,43 @@ def holds_pictures(folder: Path) -> bool:
     )
 
 
-def refuse_splits(root: Path, top: Mapping[str, Path], named: bool) -> None:
-    """Refuse splits in words that are not known, and splits below the classes: both would mix test and training images.
+def refuse_splits(root: Path, top: Mapping[str, Path]) -> None:
+    """Refuse splits below the classes, which would mix test and training images.
 
     Args:
         top: the folders that are taken for classes.
-        named: whether `data.classes` says that they are.
 
     Raises:
-        MetannError: every folder holds splits, or the same two folders or more as the others.
+        MetannError: every folder holds splits.
     """
-    inside = list(takewhile(bool, (folders_in(path, beside_pictures=False) for path in top.values())))
-    if len(inside) < 2 or len(inside) < len(top):
-        return
+    inside = _inside_of_all(top)
     splits = [{split for name in names if (split := split_of(name))} for names in inside]
-    if all("train" in some for some in splits) and len(set[str]().union(*splits)) > 1:
+    if splits and all("train" in some for some in splits) and len(set[str]().union(*splits)) > 1:
         raise MetannError(
             f"{root}: splits ({one_of(set[str]().union(*splits))}) stand inside {one_of(top)}; if these are classes, put them into the"
             f" splits (train/{min(top)}, ...), otherwise set data.root to one of them"
         )
-    shared = set.intersection(*inside)
-    if len(shared) > 1 and not named:
-        raise MetannError(
-            f"{root}: each of {one_of(top)} holds the folders {one_of(shared)}; if these are the classes, name the folders above them"
-            " train, val and test, otherwise list those in data.classes"
-        )
+
+
+def _inside_of_all(top: Mapping[str, Path]) -> list[set[str]]:
+    """The folders in each of several folders that hold nothing but folders; [] where one holds pictures or nothing."""
+    inside = list(takewhile(bool, (folders_in(path, beside_pictures=False) for path in top.values())))
+    return inside if len(inside) == len(top) > 1 else []
 
 
 def mistakable(top: Mapping[str, Path]) -> list[str]:
-    """Sentences on classes that are called like splits, or hold folders that are."""
+    """Sentences on classes that are called like splits, or hold folders that are, or the same folders as all others."""
     said = [f"folder {name!r} is a class, not the split {split}" for name in top if (split := split_of(name))]
     for name, path in top.items():
         splits = sorted(inside for inside in folders_in(path, beside_pictures=False) if split_of(inside))
         if len(splits) > 1:
             said.append(f"folders {one_of(splits)} inside {name!r} are parts of this class, not splits")
+    inside = _inside_of_all(top)
+    if inside and len(shared := set.intersection(*inside)) > 1:
+        said.append(
+            f"{one_of(top)} are classes, each with the folders {one_of(shared)}; if they are splits, name them train, val and test, "
+            "and if they are classes, list them in data.classes"
+        )
     return said
 
 

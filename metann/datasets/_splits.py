@@ -79,12 +79,12 @@ def _splits(root: Path, top: dict[str, Path], wanted: tuple[str, ...]) -> dict[s
     """Split -> folder, where the folders are splits; None where they are classes.
 
     Raises:
-        MetannError: splits without training images, twice, with other folders beside them, in unknown words or below the classes.
+        MetannError: splits without training images, twice, with other folders beside them, or below the classes.
     """
     meant = {name: split for name in top if (split := split_of(name))}
     exact = set(top) & set(SPLITS)
     if wanted and set(wanted) == set(top):
-        refuse_splits(root, top, named=True)
+        refuse_splits(root, top)
         return None  # the user says that these are classes
     wider = loosely(top)
     if set(wider) == set(top) and "train" in wider.values() and len(set(wider.values())) == len(top) > 1:
@@ -92,7 +92,7 @@ def _splits(root: Path, top: dict[str, Path], wanted: tuple[str, ...]) -> dict[s
     # `Testing` alone, beside departments of a firm, may be a class; beside `Training` it is none.
     unclear = "train" not in meant.values() or (len(meant) < 2 and len(top) > 1)
     if not meant or (not exact and unclear and set(meant) != set(top) and not _same_inside(top, meant)):
-        refuse_splits(root, top, named=False)
+        refuse_splits(root, top)
         return None
     strange = [name for name in top if name not in meant]
     if strange or "train" not in meant.values():
