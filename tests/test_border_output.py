@@ -48,6 +48,10 @@ def test_letters_from_right_to_left_are_kept_apart() -> None:
     assert escaped("\u05d0\u05d1") == "\u2068\u05d0\u05d1\u2069"
     assert escaped("\u0642\u0637\u0629 1").startswith("\u2068")
     assert escaped("plain") == "plain"
+    assert (
+        escaped("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645")[1:-1] == "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"
+    )  # one word
+    assert escaped("a\u202eb\u2028c") == "a b c"
     assert escaped("a\nb\x1b[31m") == "a b \\[31m"
 
 

@@ -53,10 +53,13 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
+_JOINTS = "\u200c\u200d"  # between letters of Persian words and parts of emoji
+
+
 def escaped(name: str) -> str:
     """A name from outside for a page: shown as it is, and read by nobody as markup, whichever way its letters run."""
     text = "".join(f"\\{letter}" if letter in "\\`*_{}[]<>#~$&!" else letter for letter in str(name))
-    text = "".join(letter if letter.isprintable() else " " for letter in text)
+    text = "".join(letter if letter.isprintable() or letter in _JOINTS else " " for letter in text)
     # Else numbers behind a name in Arabic or Hebrew would stand before it.
     return f"\u2068{text}\u2069" if any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in text) else text
 
