@@ -341,11 +341,12 @@ def test_what_an_archive_says_of_each_image() -> None:
     names = np.array([f"{i}.png" for i in range(N)])
     np.savez("t.npz", mine=p, y=y[:, None], image=names, weight=np.ones((N, 1)), box=np.zeros((N, 4, 2)))
     found = read_columns(Path("t.npz"))
-    assert sorted(found) == ["image", "label", "p_NK", "weight"]
-    np.testing.assert_array_equal(found["p_NK"], p)
+    assert (sorted(found.columns), sorted(found.labels)) == (["image", "weight"], ["y"])
+    assert found.dropped == {"box": "shape (60, 4, 2)"}
+    np.testing.assert_array_equal(found.p_NK, p)
     np.testing.assert_array_equal(imported("t.npz", None).label, y)
     np.savez("two.npz", softmax=p, features=p[:, :2], image=names)
-    assert sorted(read_columns(Path("two.npz"))) == ["image", "p_NK"]
+    assert sorted(read_columns(Path("two.npz")).columns) == ["image"]
 
 
 def test_names_in_a_dictionary_column() -> None:
@@ -353,14 +354,15 @@ def test_names_in_a_dictionary_column() -> None:
     names = [f"{i:02}.png" for i in range(N)][::-1]
     columns = {f"p_{k}": p[:, k] for k in range(K)}
     pq.write_table(pa.table(columns | {"label": y, "file": pa.array(names).dictionary_encode(), "blurred": [False] * N}), "t.parquet")
-    found = read_columns(Path("t.parquet"))
+    found = read_columns(Path("t.parquet")).columns
     assert (found["file"].tolist(), found["blurred"].dtype) == (names, bool)
     np.testing.assert_array_equal(imported("t.parquet", None).sample_id, np.arange(N)[::-1])
 
 
 def test_labels_by_another_name_stand_once() -> None:
     pq.write_table(pa.table({"mine": np.load("p.npy").tolist(), "target": np.load("y.npy")}), "t.parquet")
-    assert sorted(read_columns(Path("t.parquet"))) == ["label", "p_NK"]
+    found = read_columns(Path("t.parquet"))
+    assert (sorted(found.labels), found.columns) == (["target"], {})
     np.testing.assert_array_equal(imported("t.parquet", None).label, np.load("y.npy"))
 
 
@@ -368,7 +370,7 @@ def test_lists_in_pieces() -> None:
     """A column of lists that the file holds in several row groups."""
     p = np.load("p.npy")
     pq.write_table(pa.table({"probs": p.tolist()}), "t.parquet", row_group_size=7)
-    np.testing.assert_array_equal(read_columns(Path("t.parquet"))["p_NK"], p)
+    np.testing.assert_array_equal(read_columns(Path("t.parquet")).p_NK, p)
 
 
 def test_several_arrays_without_names() -> None:
@@ -524,3 +526,91 @@ def test_ids_that_are_text_or_missing() -> None:
         frame(p, label=y, **{key: [None, *names[1:]]}).to_parquet("c.parquet")
         with pytest.raises(MetannError, match=rf"column '{key}' names no image in 1 of 60 rows; fill it, or leave the column out"):
             imported("c.parquet", None)
+
+
+# --- nothing is dropped without a word ------------------------------------------------------------------------------
+
+
+def written(**columns: object) -> str:
+    """t.parquet with the good table, its labels and more columns."""
+    p, y = np.load("p.npy"), np.load("y.npy")
+    pq.write_table(pa.table({f"p_{k}": p[:, k] for k in range(K)} | {"label": y} | columns), "t.parquet")
+    return "t.parquet"
+
+
+BACKWARDS = [f"{i:02}.png" for i in range(N)][::-1]
+HALVES = ["val", "test"] * (N // 2)
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.string_view(), pa.large_string(), pa.binary(6)])
+def test_texts_of_every_type(kind: pa.DataType) -> None:
+    table = imported(written(file=pa.array(BACKWARDS, kind)), None)
+    np.testing.assert_array_equal(table.sample_id, np.arange(N)[::-1])
+    assert table.metadata["assumed"] == ["column 'file' names the images"]
+    if kind != pa.binary(6):
+        np.testing.assert_array_equal(imported(written(split=pa.array(HALVES, kind)), None).split, HALVES)
+        np.testing.assert_array_equal(imported(written(sample_id=pa.array(BACKWARDS, kind)), None).sample_id, np.arange(N)[::-1])
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "why"),
+    [
+        ("split", pa.array([None, *HALVES[1:]]), "cannot be used .1 nulls"),
+        ("split", pa.array([[1]] * N), "cannot be used .list<"),
+        ("sample_id", pa.array([None, *BACKWARDS[1:]]), "cannot be used .1 nulls"),
+        ("file", pa.array([b"\xff%d" % i for i in range(N)]), "cannot be used .bytes that are no UTF-8"),
+        ("path", pa.array([{"a": 1}] * N), "cannot be used .struct<"),
+        ("image", np.arange(N) + 0.5, "names no images .float64"),
+        ("file", [*BACKWARDS[1:], " "], "names no images .1 empty"),
+        ("file", pa.array([*BACKWARDS[1:], None]).dictionary_encode(), "names no image in 1 of 60 rows"),
+    ],
+)
+def test_keys_that_cannot_be_used(name: str, values: object, why: str) -> None:
+    with pytest.raises(MetannError, match=rf"t\.parquet: column '{name}' {why}") as caught:
+        imported(written(**{name: values}), None)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("columns", "sentence"),
+    [
+        ({"id": [None, *BACKWARDS[1:]]}, "the images are not named by 'id' (1 nulls)"),
+        ({"id": np.arange(N) * 1.0}, "the images are not named by 'id' (float64, neither texts nor whole numbers)"),
+        ({"name": ["a", "b"] * (N // 2)}, "the images are not named by 'name' (values repeat)"),
+        (
+            {"note": [None, *BACKWARDS[1:]], "when": pa.array([0] * N, pa.date32())},
+            "columns not used: 'note' (1 nulls), 'when' (date32[day])",
+        ),
+        ({"scan": BACKWARDS}, "columns not used: 'scan' (a text for each row); a column 'file' or 'id' names the images"),
+        (
+            {"subset": ["train", "Valid"] * (N // 2)},
+            "columns not used: 'subset' (words for splits); a column 'split' gives the splits, or val_rows with the column's name",
+        ),
+        (
+            {f"{i}" * 90: [None] * N for i in range(7)},
+            "columns not used: " + ", ".join(f"'{str(i) * 40}' (60 nulls)" for i in range(5)) + ", ... (7 in all)",
+        ),
+    ],
+)
+def test_columns_that_are_not_used_are_said(columns: dict, sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    table = imported(written(**columns), None)
+    assert table.metadata["assumed"] == [sentence]
+    assert f"assumed: {sentence}" in capsys.readouterr().out
+    np.testing.assert_array_equal(table.sample_id, np.arange(N))
+
+
+@pytest.mark.parametrize("name", ["File", "filenames", "FILE_NAME", "Image Path", "imagePath", "Paths", "ID", "Sample-ID", "sampleId"])
+def test_names_of_columns_in_other_forms(name: str) -> None:
+    p, y = np.load("p.npy"), np.load("y.npy")
+    np.savez("t.npz", probs=p, **{"Targets": y, name: np.array(BACKWARDS).astype("S6")[:, None], "Split": np.array(HALVES)})
+    for table in (imported(written(**{name: BACKWARDS, "Split": HALVES}), None), imported("t.npz", None)):
+        np.testing.assert_array_equal(table.sample_id, np.arange(N)[::-1])
+        np.testing.assert_array_equal(table.split, HALVES)
+        assert table.metadata["assumed"] == [f"column {name!r} names the images"]
+    pq.write_table(pa.table({"probs": p.tolist(), "Label": y, "Log_Partition": np.full(N, 2.5)}), "t.parquet")
+    assert (imported("t.parquet", None).log_partition == 2.5).all()
+
+
+def test_pictures_are_no_names() -> None:
+    np.savez("t.npz", probs=np.load("p.npy"), y=np.load("y.npy"), images=np.zeros((N, 3, 3)))
+    assert imported("t.npz", None).metadata["assumed"] == ["columns not used: 'images' (shape (60, 3, 3))"]

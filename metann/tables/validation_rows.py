@@ -7,9 +7,10 @@ import numpy as np
 
 from metann.errors import MetannError
 from metann.tables.arrays import load_array
+from metann.tables.column_names import image_name
 from metann.tables.columns import one_line
-from metann.tables.foreign import image_name, read_lines
 from metann.tables.text_tables import is_number
+from metann.tables.value_files import read_lines
 
 
 def first_or_fair(ids_N: np.ndarray, labels_N: np.ndarray, total: int) -> tuple[np.ndarray, list[str]]:
