@@ -614,3 +614,37 @@ def test_names_of_columns_in_other_forms(name: str) -> None:
 def test_pictures_are_no_names() -> None:
     np.savez("t.npz", probs=np.load("p.npy"), y=np.load("y.npy"), images=np.zeros((N, 3, 3)))
     assert imported("t.npz", None).metadata["assumed"] == ["columns not used: 'images' (shape (60, 3, 3))"]
+
+
+THIRDS = ["train", "val", "test"] * (N // 3)
+
+
+@pytest.mark.parametrize("kind", ["t.parquet", "t.npz"])
+@pytest.mark.parametrize(("column", "wanted"), [("split", "split"), ("Split", "split"), ("Split", "Split"), ("part", "part")])
+def test_val_rows_of_a_column_of_splits(column: str, wanted: str, kind: str) -> None:
+    """Training rows stay what they are."""
+    for words, meant in [(THIRDS, THIRDS), ([word.replace("val", "Dev").title() for word in THIRDS], THIRDS), (HALVES, HALVES)]:
+        written(**{column: words})
+        np.savez("t.npz", probs=np.load("p.npy"), y=np.load("y.npy"), **{column: np.array(words)})
+        np.testing.assert_array_equal(imported(kind, None, val_rows=wanted).split, meant)
+    for words, complaint in [
+        (["test", "train"] * (N // 2), rf"val_rows = {wanted} takes 0 of 60 rows"),
+        (["val"] * (N - 1) + ["holdout"], "unknown split 'holdout'" if column != "part" else None),
+        (["val", "test", "rest"] * (N // 3), "unknown split 'rest'"),
+    ]:
+        if complaint:
+            with pytest.raises(MetannError, match=complaint):
+                imported(written(**{column: words}), None, val_rows=wanted)
+
+
+@pytest.mark.parametrize("wanted", [20, "ids.npy", "mark"])
+def test_split_and_val_rows_that_leave_no_other_rows(wanted: object) -> None:
+    np.save("ids.npy", np.arange(20))
+    written(mark=np.arange(N) < 20)
+    with pytest.raises(MetannError, match=rf"split = val and val_rows = {wanted} make every row of t\.parquet a validation row"):
+        imported("t.parquet", None, split="val", val_rows=wanted)
+    written(split=HALVES)
+    said = "split = val is not used: column 'split' gives the splits"
+    table = imported("t.parquet", None, split="val")
+    assert said in table.metadata["assumed"]
+    np.testing.assert_array_equal(table.split, HALVES)

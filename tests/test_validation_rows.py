@@ -62,7 +62,8 @@ def test_a_share_is_drawn_and_not_cut_off() -> None:
 @pytest.mark.parametrize(
     ("marks", "expected"),
     [
-        (["Val", " valid ", "VALIDATION", "test", "x"], [1, 1, 1, 0, 0]),
+        (["Val", " valid ", "VALIDATION", "rest", "rest"], [1, 1, 1, 0, 0]),
+        (["dev", "", "", "", ""], [1, 0, 0, 0, 0]),
         (["true", "Yes", "1", "0", "no"], [1, 1, 1, 0, 0]),
         ([1.0, 0.0, 0.0, 1.0, 0.0], [1, 0, 0, 1, 0]),
         ([True, False, True, False, False], [1, 0, 1, 0, 0]),
@@ -72,6 +73,13 @@ def test_marks(marks: list, expected: list[int]) -> None:
     found = named_rows("mark", {"mark": np.array(marks)}, np.arange(5), None, Path("t.parquet"))
     assert found.dtype == bool
     assert found.tolist() == [bool(e) for e in expected]
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize("marks", [["val", "a", "b", "a", "b"], ["val", "a", "no", "a", "a"], ["x", "y", "z", "y", "z"]])
+def test_marks_of_several_kinds(marks: list[str]) -> None:
+    with pytest.raises(MetannError, match=r"t\.parquet: column 'mark' holds .*: which rows are for validation\?"):
+        named_rows("mark", {"mark": np.array(marks)}, np.arange(5), None, Path("t.parquet"))
 
 
 @pytest.mark.bad_input

@@ -12,17 +12,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from metann.errors import MetannError, unknown
+from metann.errors import MetannError
 from metann.tables.foreign import read_columns
-from metann.tables.foreign_table import ForeignTable
-from metann.tables.image_ids import ImageIds, ids_of, of_length, whole
+from metann.tables.foreign_splits import splits_of
+from metann.tables.image_ids import ids_of, of_length, whole
 from metann.tables.notices import accuracy_notices, class_notices, shown
 from metann.tables.probabilities import digest_of, read_probabilities
-from metann.tables.samples import SPLITS, Probabilities
+from metann.tables.samples import Probabilities
 from metann.tables.scales import as_probabilities, squeezed
-from metann.tables.split_words import as_splits
 from metann.tables.unused import unused
-from metann.tables.validation_rows import first_or_fair, named_rows
 from metann.tables.value_files import read_values
 
 if TYPE_CHECKING:
@@ -58,11 +56,12 @@ def read_foreign(network: "NetworkSection") -> Probabilities:
     ids = ids_of(found)
     ids_N = ids.ids_N
     order_N = np.argsort(ids_N)
-    split_N, marks, notices = _splits(found, ids, labels_N, network)
+    split_N, marks, said, notices = splits_of(found, ids, labels_N, network)
     log_partition = found.column("log_partition")
     partition_N = np.zeros(n) if log_partition is None else found.columns[log_partition]
     partition_N = of_length(partition_N, n, f"{path}: log_partition").astype(np.float32)
     assumed += [f"column {ids.key!r} names the images"] if ids.key else []
+    assumed += said
     used = [name for name in (ids.key, ids.numbers, marks, log_partition) if name]
     assumed += unused(found, used, ids.refused, splits_known=marks is not None)
     metadata = {
@@ -96,36 +95,6 @@ def _is_ours(path: Path) -> bool:
         return b"metann" in (pq.read_schema(path).metadata or {})
     except (OSError, pa.ArrowException):
         return False  # `read_columns` says what is wrong
-
-
-def _splits(
-    table: ForeignTable, ids: ImageIds, labels_N: np.ndarray, network: "NetworkSection"
-) -> tuple[np.ndarray, str | None, list[str]]:
-    """(N,) text, the column that gave it, and what has to be said of it."""
-    path, wanted, ids_N = table.path, network.val_rows, ids.ids_N
-    own = table.column("split")
-    if own is not None and wanted != "split":
-        if wanted:
-            raise MetannError(f"{path} has its own column {own!r}; leave val_rows out")
-        split = as_splits(of_length(table.columns[own], len(ids_N), f"{path}: split"))
-        strange = sorted(set(split.tolist()) - set(SPLITS))
-        if strange:
-            raise unknown("split", strange[0], SPLITS, f"or mend column {own!r} of {path}")
-        return split, own, []
-    if not wanted:
-        return np.full(len(ids_N), network.split), None, []
-    if isinstance(wanted, int):
-        if wanted >= len(ids_N):
-            raise MetannError(f"val_rows = {wanted}, but {path} has {len(ids_N)} rows; leave some for {network.split}")
-        val_N, notices = first_or_fair(ids_N, labels_N, wanted)
-    else:
-        table.refuse_dropped([wanted])
-        val_N, notices = named_rows(wanted, {**table.columns, **table.labels}, ids_N, ids.names_N, path), []
-        if val_N.all() or not val_N.any():
-            raise MetannError(
-                f"val_rows = {wanted} takes {int(val_N.sum())} of {len(val_N)} rows of {path}; some have to be left for each side"
-            )
-    return np.where(val_N, "val", network.split), str(wanted) if wanted in table.columns else None, notices
 
 
 def _never(labels_N: np.ndarray, k: int) -> list[str]:

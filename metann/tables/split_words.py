@@ -16,3 +16,8 @@ def as_splits(values_N: np.ndarray) -> np.ndarray:
 def are_splits(values_N: np.ndarray) -> bool:
     """Whether all of a column's texts are words for splits."""
     return values_N.dtype.kind in "OU" and set(as_splits(values_N).tolist()) <= set(SPLITS)
+
+
+def names_splits(values_N: np.ndarray) -> bool:
+    """Whether a column's texts name splits and are not only marks of validation rows."""
+    return values_N.dtype.kind in "OU" and bool(set(as_splits(values_N).tolist()) & {"train", "test"})

@@ -5,12 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from metann.errors import MetannError
+from metann.errors import MetannError, one_of
 from metann.tables.arrays import load_array
 from metann.tables.column_names import image_name
 from metann.tables.columns import one_line
+from metann.tables.split_words import as_splits
 from metann.tables.text_tables import is_number
 from metann.tables.value_files import read_lines
+
+_YES, _NO = ("true", "yes", "1"), ("false", "no", "0")
 
 
 def first_or_fair(ids_N: np.ndarray, labels_N: np.ndarray, total: int) -> tuple[np.ndarray, list[str]]:
@@ -70,8 +73,7 @@ def named_rows(wanted: str, columns: Mapping[str, np.ndarray], ids_N: np.ndarray
     if wanted in columns:
         marks_N = columns[wanted]
         if marks_N.dtype.kind in "OU":
-            words_N = np.array([str(mark).strip().lower() for mark in marks_N.tolist()])
-            return np.isin(words_N, ["val", "valid", "validation", "true", "yes", "1"])
+            return _marked(as_splits(marks_N), f"{path}: column {wanted!r}")
         if marks_N.dtype.kind in "biuf" and np.isin(marks_N, [0, 1]).all():
             return marks_N.astype(bool)
         raise MetannError(f"{path}: column {wanted!r} marks no rows: true and false, 1 and 0, or 'val' and another word are needed")
@@ -88,6 +90,22 @@ def named_rows(wanted: str, columns: Mapping[str, np.ndarray], ids_N: np.ndarray
     if missing:
         raise MetannError(f"{file}: {missing[0]!r} is no image of {path} ({len(missing)} of {len(asked)} are not); give ids of its rows")
     return np.isin(known_N, asked)
+
+
+def _marked(words_N: np.ndarray, what: str) -> np.ndarray:
+    """(N,) bool rows with a word for validation or for yes.
+
+    Raises:
+        MetannError: the other rows are of several kinds.
+    """
+    yes_N, no_N = np.isin(words_N, ["val", *_YES]), np.isin(words_N, _NO)
+    others = sorted(set(words_N[~yes_N & ~no_N].tolist()))
+    if len(others) + bool(no_N.any()) > 1:
+        raise MetannError(
+            f"{what} holds {one_of(sorted(set(words_N.tolist())))}: which rows are for validation? 'val' and one other word are needed, "
+            "true and false, or train, val and test"
+        )
+    return yes_N
 
 
 def _as_known(text: str, there: Container[str]) -> str:
