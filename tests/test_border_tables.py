@@ -648,3 +648,9 @@ def test_split_and_val_rows_that_leave_no_other_rows(wanted: object) -> None:
     table = imported("t.parquet", None, split="val")
     assert said in table.metadata["assumed"]
     np.testing.assert_array_equal(table.split, HALVES)
+
+
+def test_marks_of_another_length() -> None:
+    np.savez("t.npz", probs=np.load("p.npy"), y=np.load("y.npy"), mark=np.arange(50) < 20)
+    with pytest.raises(MetannError, match=r"t\.npz: mark has shape \(50,\), the probabilities have 60 rows"):
+        imported("t.npz", None, val_rows="mark")

@@ -47,6 +47,8 @@ def splits_of(
         val_N, notices = first_or_fair(ids.ids_N, labels_N, wanted)
         return np.where(val_N, "val", network.split), None, [], notices
     table.refuse_dropped([wanted])
+    if wanted in table.columns:
+        of_length(table.columns[wanted], n, f"{path}: {wanted}")
     val_N = named_rows(wanted, {**table.columns, **table.labels}, ids.ids_N, ids.names_N, path)
     return _both_sides(np.where(val_N, "val", network.split), network), wanted if wanted in table.columns else None, [], []
 
