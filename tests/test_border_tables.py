@@ -654,3 +654,46 @@ def test_marks_of_another_length() -> None:
     np.savez("t.npz", probs=np.load("p.npy"), y=np.load("y.npy"), mark=np.arange(50) < 20)
     with pytest.raises(MetannError, match=r"t\.npz: mark has shape \(50,\), the probabilities have 60 rows"):
         imported("t.npz", None, val_rows="mark")
+
+
+# --- labels that stand there twice ----------------------------------------------------------------------------------
+
+
+def both(kind: str, **columns: object) -> str:
+    """The good table with other columns of labels."""
+    p = np.load("p.npy")
+    pq.write_table(pa.table({"probs": p.tolist()} | columns), "t.parquet")
+    np.savez("t.npz", probs=p, **columns)
+    frame(p, **columns).to_csv("t.csv", index=False)
+    return kind
+
+
+@pytest.mark.parametrize("kind", ["t.parquet", "t.npz", "t.csv"])
+def test_labels_that_differ(kind: str) -> None:
+    y = np.load("y.npy")
+    other = np.where(np.arange(N) < 7, (y + 1) % K, y)
+    for first, second in [("label", "target"), ("y", "target"), ("label", "labels"), ("label", "Label"), ("y_true", "targets")]:
+        if kind != "t.csv" or first.lower() != second.lower():
+            with pytest.raises(MetannError, match=rf"column '{first}' and column '{second}' differ in 7 of 60 rows; which") as caught:
+                imported(both(kind, **{second: other, first: y}), None)
+            assert "\n" not in str(caught.value)
+        table = imported(both(kind, **{second: y, first: y.astype(float)}), None)
+        np.testing.assert_array_equal(table.label, y)
+        assert table.metadata["assumed"] == []
+    with pytest.raises(MetannError, match=r"t\.\w+: y\.npy and column 'label' differ in 7 of 60 rows"):
+        imported(both(kind, label=other))
+    with pytest.raises(MetannError, match="differ in 60 of 60 rows"):  # counted from 1
+        imported(both(kind, label=1 + y))
+    np.testing.assert_array_equal(imported(both(kind, label=y)).label, y)
+
+
+@pytest.mark.parametrize("kind", ["t.parquet", "t.npz", "t.csv"])
+@pytest.mark.parametrize("strange", [np.array(["cat", "dog"] * (N // 2)), np.arange(N) / 7, np.arange(N) * 3, -np.arange(N)])
+def test_what_is_no_label_leaves_the_label(kind: str, strange: np.ndarray) -> None:
+    """Names of classes, places in pictures, values of a regression beside class numbers."""
+    y = np.load("y.npy")
+    for first, second in [("label", "target"), ("target", "label")]:
+        table = imported(both(kind, **{first: strange, second: y}), None)
+        np.testing.assert_array_equal(table.label, y)
+        assert table.metadata["assumed"] == [f"columns not used: '{first}' (no class numbers)"]
+    np.testing.assert_array_equal(imported(both(kind, target=strange, label=y)).label, y)

@@ -15,11 +15,12 @@ import pyarrow.parquet as pq
 from metann.errors import MetannError
 from metann.tables.foreign import read_columns
 from metann.tables.foreign_splits import splits_of
-from metann.tables.image_ids import ids_of, of_length, whole
+from metann.tables.image_ids import ids_of, of_length
 from metann.tables.notices import accuracy_notices, class_notices, shown
 from metann.tables.probabilities import digest_of, read_probabilities
 from metann.tables.samples import Probabilities
 from metann.tables.scales import as_probabilities, squeezed
+from metann.tables.true_classes import labels_of
 from metann.tables.unused import unused
 from metann.tables.value_files import read_values
 
@@ -49,10 +50,8 @@ def read_foreign(network: "NetworkSection") -> Probabilities:
     found = read_columns(path)
     p_NK, assumed = as_probabilities(found.p_NK, path)
     n, k = p_NK.shape
-    labels_N = next(iter(found.labels.values()), None) if network.labels is None else read_values(network.labels)
-    if labels_N is None:
-        raise MetannError(f"{path} has no true classes; add a column 'label', or give 'labels': an .npy file with one per row")
-    labels_N = whole(labels_N, n, k, f"{network.labels or path}: label").astype(np.int16)
+    given_N = None if network.labels is None else read_values(network.labels)
+    labels_N, of_labels = labels_of(found, k, network.labels, given_N)
     ids = ids_of(found)
     ids_N = ids.ids_N
     order_N = np.argsort(ids_N)
@@ -61,7 +60,7 @@ def read_foreign(network: "NetworkSection") -> Probabilities:
     partition_N = np.zeros(n) if log_partition is None else found.columns[log_partition]
     partition_N = of_length(partition_N, n, f"{path}: log_partition").astype(np.float32)
     assumed += [f"column {ids.key!r} names the images"] if ids.key else []
-    assumed += said
+    assumed += of_labels + said
     used = [name for name in (ids.key, ids.numbers, marks, log_partition) if name]
     assumed += unused(found, used, ids.refused, splits_known=marks is not None)
     metadata = {
