@@ -1,5 +1,6 @@
 """Tables of probabilities from elsewhere: which scale, which rows, which images; right values and fitting reasons."""
 
+import zipfile
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -697,3 +698,43 @@ def test_what_is_no_label_leaves_the_label(kind: str, strange: np.ndarray) -> No
         np.testing.assert_array_equal(table.label, y)
         assert table.metadata["assumed"] == [f"columns not used: '{first}' (no class numbers)"]
     np.testing.assert_array_equal(imported(both(kind, target=strange, label=y)).label, y)
+
+
+# --- two columns of one name ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("separator", "ending"), [(",", "csv"), (";", "csv"), ("\t", "tsv")])
+def test_empty_columns_of_a_spreadsheet(separator: str, ending: str) -> None:
+    text = frame(np.load("p.npy"), label=np.load("y.npy"), file=BACKWARDS).to_csv(index=False, sep=separator)
+    for more in (separator, 2 * separator, separator + '""' + separator + '" "'):
+        empty = more.replace('"', "").replace(" ", "") + "\n"
+        Path(f"t.{ending}").write_text("".join(line + (more + "\n" if place else empty) for place, line in enumerate(text.splitlines())))
+        table = imported(f"t.{ending}", None)
+        np.testing.assert_allclose(table.p_NK, np.load("p.npy")[::-1][table.sample_id], atol=1e-6)
+        number = more.count(separator)
+        assert table.metadata["assumed"][-1] == f"columns not used: '' ({number} without name and values)"
+
+
+@pytest.mark.parametrize("name", ["label", "p_1", "note", ""])
+def test_columns_that_stand_twice(name: str) -> None:
+    p, y = np.load("p.npy"), np.load("y.npy")
+    table = frame(p, label=y)
+    columns = [*table.columns, *([name] if name in table.columns else [name, name])]
+    arrays = [pa.array(table[column] if column in table.columns else y) for column in columns]
+    pq.write_table(pa.Table.from_arrays(arrays, names=columns), "t.parquet")
+    rows = zip(*(array.to_pylist() for array in arrays), strict=True)
+    Path("t.csv").write_text("\n".join(",".join(map(str, row)) for row in [columns, *rows]))
+    called = repr(name) if name else "without a name"
+    for file in ("t.parquet", "t.csv"):
+        with pytest.raises(MetannError, match=rf"{file} has 2 columns {called}, and which is meant\?"):
+            imported(file, None)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_arrays_that_stand_twice() -> None:
+    np.savez("t.npz", probs=np.load("p.npy"), y=np.load("y.npy"))
+    np.save("other.npy", 0 * np.load("y.npy"))
+    with zipfile.ZipFile("t.npz", "a") as archive:
+        archive.write("other.npy", "y.npy")
+    with pytest.raises(MetannError, match=r"t\.npz has 2 columns 'y', and which is meant\?"):
+        imported("t.npz", None)

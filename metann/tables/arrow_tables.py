@@ -1,7 +1,8 @@
 """Arrow tables, of Parquet or text, as what a foreign table holds. N images, K classes."""
 
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,11 @@ def of_arrow(path: Path, arrow: pa.Table) -> ForeignTable:
     Raises:
         MetannError: no probabilities, or numbers, labels or names of images with gaps or of unfitting types.
     """
+    columns_given = arrow.num_columns
+    arrow = arrow.select([place for place, column in enumerate(arrow.columns) if arrow.column_names[place].strip() or _has_values(column)])
+    dropped = {"": f"{columns_given - arrow.num_columns} without name and values"} if arrow.num_columns < columns_given else {}
     names = arrow.column_names
+    check_once(path, names)
     columns = {name: _without_codes(arrow.column(name)) for name in names}
     k = sum(re.fullmatch(r"p_\d+", name) is not None for name in names)
     classes = [f"p_{c}" for c in range(k)]
@@ -39,7 +44,6 @@ def of_arrow(path: Path, arrow: pa.Table) -> ForeignTable:
     others = {name: column for name, column in columns.items() if name not in classes}
     labels = _labels(path, others)
     found: dict[str, np.ndarray] = {}
-    dropped: dict[str, str] = {}
     for name, column in others.items():
         if name in labels:
             continue
@@ -56,6 +60,22 @@ def of_arrow(path: Path, arrow: pa.Table) -> ForeignTable:
         else:
             found[name] = values
     return ForeignTable(p_NK, found, path, labels, dropped)
+
+
+def check_once(path: Path, names: Sequence[str]) -> None:
+    """Refuse two columns of one name.
+
+    Raises:
+        MetannError: naming the first.
+    """
+    for name, times in Counter(names).items():
+        if times > 1:
+            called = repr(name) if name.strip() else "without a name"
+            raise MetannError(f"{path} has {times} columns {called}, and which is meant? Rename them, or leave one out")
+
+
+def _has_values(column: pa.ChunkedArray) -> bool:
+    return not pa.types.is_null(column.type) and any(str(value).strip() for value in column.unique().to_pylist() if value is not None)
 
 
 def _labels(path: Path, columns: dict[str, pa.ChunkedArray]) -> dict[str, np.ndarray]:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from metann.errors import MetannError, exhausted, failed_system
 from metann.tables.arrays import from_bfloat16, load_array
-from metann.tables.arrow_tables import TABLES, of_arrow
+from metann.tables.arrow_tables import TABLES, check_once, of_arrow
 from metann.tables.column_names import label_columns
 from metann.tables.columns import one_line
 from metann.tables.foreign_table import ForeignTable
@@ -35,7 +35,10 @@ def read_columns(path: Path) -> ForeignTable:
             return ForeignTable(load_array(path), {}, path)
         if suffix == ".npz":
             return _of_archive(path)
-        return of_arrow(path, read_text_table(path) if suffix in (".csv", ".tsv") else pq.read_table(path, partitioning=None))
+        if suffix == ".parquet":
+            check_once(path, pq.read_schema(path).names)  # what reads the columns would call the file damaged
+            return of_arrow(path, pq.read_table(path, partitioning=None))
+        return of_arrow(path, read_text_table(path))
     except FileNotFoundError:
         raise MetannError(f"no file {path}; check the paths of probabilities, labels and val_rows") from None
     except (OSError, pa.ArrowException, MemoryError) as error:
@@ -48,8 +51,9 @@ def read_columns(path: Path) -> ForeignTable:
 def _of_archive(path: Path) -> ForeignTable:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            check_once(path, archive.files)
             arrays = {name: from_bfloat16(archive[name]) for name in archive.files}
-    except FileNotFoundError:
+    except (FileNotFoundError, MetannError):
         raise
     except Exception as error:  # zipfile and numpy raise many kinds
         pickled = " (a pickle can run code and is never read)" if "pickle" in str(error).lower() else ""
