@@ -174,6 +174,34 @@ def test_how_far_sums_may_be(away: float, accepted: bool) -> None:
     np.testing.assert_allclose(found, np.load("p.npy"), rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("scale", "least", "assumed"),
+    [
+        (1, -6e-8, ["1 values just below 0 (down to -6e-08) are taken as 0"]),
+        (1, -9e-5, ["1 values just below 0 (down to -9e-05) are taken as 0"]),
+        (100, -6e-6, ["values are percent; rows sum to 1", "1 values just below 0 (down to -6e-06) are taken as 0"]),
+    ],
+)
+def test_values_just_below_zero(scale: float, least: float, assumed: list[str]) -> None:
+    """As 1 - sum leaves them where a probability is 0."""
+    p = scale * np.load("p.npy")
+    p[7] = [0.4 * scale, 0.3 * scale, 0.3 * scale, 0, least]
+    found, said = as_probabilities(p, Path("p"))
+    assert said == assumed
+    assert found.min() == found[7, 4] == 0
+    np.testing.assert_allclose(found, np.where(p < 0, 0, p) / scale, atol=1e-6)
+
+
+def test_values_well_below_zero() -> None:
+    p = np.load("p.npy")
+    p[7] = [0.4, 0.3, 0.3, 0.00011, -0.00011]
+    with pytest.raises(MetannError, match=r"row 7 sums to 1 and its least value is -0\.00011 .*the other rows are probabilities"):
+        as_probabilities(p, Path("p"))
+    sigmoid = np.where(np.eye(K, dtype=bool)[np.arange(N) % K], 0.9, np.where(np.arange(K) % 2 == 0, 0.4, -6e-8))
+    with pytest.raises(MetannError, match=r"all values lie in \[0, 1\] and rows sum to .*answers of a sigmoid"):
+        as_probabilities(sigmoid, Path("p"))
+
+
 @pytest.mark.parametrize(("rows", "mend"), [(1, True), (3, True), (4, False), (60, False)])
 def test_a_few_broken_rows_are_told_from_a_broken_table(rows: int, mend: bool) -> None:
     """A twentieth at most."""
