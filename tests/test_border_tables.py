@@ -1,5 +1,8 @@
 """Tables of probabilities from elsewhere: which scale, which rows, which images; right values and fitting reasons."""
 
+import bz2
+import gzip
+import lzma
 import zipfile
 from collections.abc import Callable
 from decimal import Decimal
@@ -25,6 +28,7 @@ from metann.tables.scales import as_probabilities, squeezed
 pytestmark = pytest.mark.bad_input
 
 N, K = 60, 5
+BACKWARDS = [f"{i:02}.png" for i in range(N)][::-1]
 
 
 @pytest.fixture(autouse=True)
@@ -511,12 +515,54 @@ def test_columns_that_are_never_a_label(capsys: pytest.CaptureFixture[str]) -> N
         ("quotes", lambda table: table.to_csv(index=False, quoting=1)),
         ("an index", lambda table: table.to_csv()),
         ("line ends of Windows", lambda table: table.to_csv(index=False).replace("\n", "\r\n")),
+        (
+            "names of files beside decimal commas",
+            lambda table: table.assign(file=BACKWARDS[::-1]).to_csv(index=False, sep=";", decimal=","),
+        ),
+        ("decimal commas in quotes", lambda table: table.to_csv(index=False, decimal=",", quoting=1)),
+        ("blanks after commas", lambda table: table.to_csv(index=False).replace(",", ", ")),
+        ("a line for Excel", lambda table: "sep=;\r\n" + table.to_csv(index=False, sep=";", decimal=",")),
+        ("a line for Excel, a mark of UTF-8 and a bar", lambda table: "\ufeffsep=|\n" + table.to_csv(index=False, sep="|")),
+        ("empty lines first", lambda table: "\n \r\n\n" + table.to_csv(index=False)),
         ("a mark of UTF-8", lambda table: "\ufeff" + table.to_csv(index=False, sep=";")),
     ],
 )
 def test_csv_as_programs_write_it(name: str, text: Callable[[pd.DataFrame], str]) -> None:
     Path("p.csv").write_text(text(frame(np.load("p.npy"), label=np.load("y.npy"))), newline="")
     np.testing.assert_allclose(imported("p.csv", None).p_NK, np.load("p.npy"), atol=1e-6, err_msg=name)
+
+
+def test_whole_numbers_before_decimal_commas() -> None:
+    p = np.load("p.npy").round(3)
+    p[:3] = np.eye(K)[:3]
+    for rows in (p, p[::-1]):
+        for sep, name in ((";", "p.csv"), ("\t", "p.tsv")):
+            lines = [sep.join(f"{value:g}".replace(".", ",") for value in row) for row in rows]
+            Path(name).write_text("\n".join(lines))
+            np.testing.assert_allclose(imported(name).p_NK, rows / rows.sum(1, keepdims=True), atol=1e-6)
+
+
+def test_a_first_row_of_two_classes() -> None:
+    """`0,1` is a row where the labels say so, and else the heading of a data frame."""
+    p = np.stack([np.arange(N) / N, 1 - np.arange(N) / N], axis=1)
+    np.save("y2.npy", np.arange(N) % 2)
+    for lines in ("{0:g},{1:g}", "{0:g};{1:g}", '"{0:g}","{1:g}"'):
+        Path("p.csv").write_text("\n".join(lines.format(*row) for row in p))
+        np.testing.assert_allclose(imported("p.csv", "y2.npy").p_NK, p, atol=1e-5)
+    pd.DataFrame(p).to_csv("p.csv", index=False)
+    np.testing.assert_allclose(imported("p.csv", "y2.npy").p_NK, p, atol=1e-6)
+    Path("p.csv").write_text(Path("p.csv").read_text() + "0.5,0.5\n" * 3)
+    with pytest.raises(MetannError, match=r"label has shape \(60,\), the probabilities have 63 rows"):
+        imported("p.csv", "y2.npy")
+
+
+@pytest.mark.parametrize(
+    ("name", "pack", "what"), [("p.csv", gzip.compress, "gzip"), ("p.tsv", lzma.compress, "xz"), ("p.csv", bz2.compress, "bzip2")]
+)
+def test_packed_text(name: str, pack: Callable[[bytes], bytes], what: str) -> None:
+    Path(name).write_bytes(pack(frame(np.load("p.npy"), label=np.load("y.npy")).to_csv(index=False).encode()))
+    with pytest.raises(MetannError, match=rf"{name} is {what}, not plain text; unpack it"):
+        imported(name, None)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
@@ -567,7 +613,6 @@ def written(**columns: object) -> str:
     return "t.parquet"
 
 
-BACKWARDS = [f"{i:02}.png" for i in range(N)][::-1]
 HALVES = ["val", "test"] * (N // 2)
 
 

@@ -21,8 +21,12 @@ from metann.tables.text_tables import read_text_table
 SUFFIXES = (".npy", ".npz", ".csv", ".tsv", ".parquet")
 
 
-def read_columns(path: Path) -> ForeignTable:
+def read_columns(path: Path, rows: int | None = None) -> ForeignTable:
     """Everything that a file holds of `p_NK` and of one value for each image.
+
+    Args:
+        path: the file.
+        rows: how many it should have, where that is known.
 
     Raises:
         MetannError: missing, truncated or pickled file, another format, no probabilities in it, columns of unfitting types or gaps.
@@ -38,7 +42,7 @@ def read_columns(path: Path) -> ForeignTable:
         if suffix == ".parquet":
             check_once(path, pq.read_schema(path).names)  # what reads the columns would call the file damaged
             return of_arrow(path, pq.read_table(path, partitioning=None))
-        return of_arrow(path, read_text_table(path))
+        return of_arrow(path, read_text_table(path, rows))
     except FileNotFoundError:
         raise MetannError(f"no file {path}; check the paths of probabilities, labels and val_rows") from None
     except (OSError, pa.ArrowException, MemoryError) as error:

@@ -47,10 +47,10 @@ def read_foreign(network: "NetworkSection") -> Probabilities:
         if network.val_rows or network.labels:
             raise MetannError(f"{path} is a metann table with splits and labels of its own; leave val_rows and labels out")
         return read_probabilities(path)
-    found = read_columns(path)
+    given_N = None if network.labels is None else read_values(network.labels)
+    found = read_columns(path, None if given_N is None else len(given_N))
     p_NK, assumed = as_probabilities(found.p_NK, path)
     n, k = p_NK.shape
-    given_N = None if network.labels is None else read_values(network.labels)
     labels_N, of_labels = labels_of(found, k, network.labels, given_N)
     ids = ids_of(found)
     ids_N = ids.ids_N
