@@ -3,6 +3,8 @@
 import bz2
 import gzip
 import lzma
+import os
+import threading
 import zipfile
 from collections.abc import Callable
 from decimal import Decimal
@@ -728,6 +730,44 @@ def test_marks_of_another_length() -> None:
     np.savez("t.npz", probs=np.load("p.npy"), y=np.load("y.npy"), mark=np.arange(50) < 20)
     with pytest.raises(MetannError, match=r"t\.npz: mark has shape \(50,\), the probabilities have 60 rows"):
         imported("t.npz", None, val_rows="mark")
+
+
+# --- what is no file --------------------------------------------------------------------------------------------------
+
+
+def refusal(call: Callable[[], object]) -> str:
+    """What a call is refused with; one that waits for a pipe is not waited for."""
+    said: list[str] = []
+
+    def run() -> None:
+        try:
+            call()
+        except MetannError as error:
+            said.append(str(error))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive(), "waits"
+    return said[0]
+
+
+@pytest.mark.parametrize("ending", ["npy", "npz", "csv", "tsv", "parquet", "txt"])
+def test_pipes_and_devices(ending: str) -> None:
+    """Reading one would wait for ever."""
+    os.mkfifo(f"pipe.{ending}")
+    Path(f"device.{ending}").symlink_to("/dev/zero")
+    for name, what in (("pipe", "a pipe"), ("device", "a device")):
+        path = f"{name}.{ending}"
+        one_line = f"{path} is {what}, not a file; write its content into a file, and give that"
+        calls: list[Callable[[], object]] = [
+            lambda path=path: imported(path),
+            lambda path=path: imported("p.npy", path),
+            lambda path=path: imported("p.npy", val_rows=path),
+            lambda path=path: read_probabilities(Path(path)),
+        ]
+        for call in calls:
+            assert refusal(call) == one_line
 
 
 # --- labels that stand there twice ----------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from metann.errors import MetannError
+from metann.files.ordinary import check_ordinary
 from metann.tables.foreign import read_columns
 from metann.tables.foreign_splits import splits_of
 from metann.tables.image_ids import ids_of, of_length
@@ -43,6 +44,9 @@ def read_foreign(network: "NetworkSection") -> Probabilities:
     path = network.probabilities
     if path is None:
         raise MetannError("a network without probabilities is no table; give the path of one")
+    for file in (path, network.labels):
+        if file is not None:
+            check_ordinary(file)
     if path.suffix == ".parquet" and _is_ours(path):
         if network.val_rows or network.labels:
             raise MetannError(f"{path} is a metann table with splits and labels of its own; leave val_rows and labels out")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from metann.errors import MetannError, one_of
+from metann.files.ordinary import check_ordinary
 from metann.tables.arrays import load_array
 from metann.tables.column_names import KEYS, columns_of, image_name
 from metann.tables.columns import one_line
@@ -80,6 +81,7 @@ def named_rows(wanted: str, columns: Mapping[str, np.ndarray], ids_N: np.ndarray
             return marks_N.astype(bool)
         raise MetannError(f"{path}: column {wanted!r} marks no rows: true and false, 1 and 0, or 'val' and another word are needed")
     file = Path(wanted)
+    check_ordinary(file)
     if not file.is_file():
         raise MetannError(
             f"val_rows = {wanted}: neither a column of {path} ({one_line(columns)}) nor a file; give one of these, or a number"
