@@ -647,6 +647,18 @@ def test_keys_that_cannot_be_used(name: str, values: object, why: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("other", [{"sample_id": np.arange(N)[::-1]}, {"file": BACKWARDS}])
+def test_pictures_beside_names_or_numbers(other: dict) -> None:
+    """What cannot name the images is left out and said where another column does."""
+    for pictures, why in [
+        (pa.array([{"path": "a"}] * N), "struct<path: string>"),
+        (pa.array([b"\xff"] * N), "bytes that are no UTF-8"),
+    ]:
+        table = imported(written(image=pictures, **other), None)
+        np.testing.assert_array_equal(table.sample_id, np.arange(N)[::-1])
+        assert table.metadata["assumed"][-1] == f"columns not used: 'image' ({why})"
+
+
 @pytest.mark.parametrize(
     ("columns", "sentence"),
     [
@@ -685,6 +697,14 @@ def test_names_of_columns_in_other_forms(name: str) -> None:
         assert table.metadata["assumed"] == [f"column {name!r} names the images"]
     pq.write_table(pa.table({"probs": p.tolist(), "Label": y, "Log_Partition": np.full(N, 2.5)}), "t.parquet")
     assert (imported("t.parquet", None).log_partition == 2.5).all()
+
+
+def test_partitions_that_are_text() -> None:
+    with pytest.raises(MetannError, match="column 'log_partition' is text .*numbers are needed"):
+        imported(written(log_partition=BACKWARDS), None)
+    np.savez("t.npz", probs=np.load("p.npy"), y=np.load("y.npy"), log_partition=BACKWARDS)
+    with pytest.raises(MetannError, match=r"t\.npz: log_partition is <U6, and numbers are needed"):
+        imported("t.npz", None)
 
 
 def test_pictures_are_no_names() -> None:

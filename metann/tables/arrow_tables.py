@@ -25,9 +25,8 @@ def of_arrow(path: Path, arrow: pa.Table) -> ForeignTable:
     Raises:
         MetannError: no probabilities, or numbers, labels or names of images with gaps or of unfitting types.
     """
-    columns_given = arrow.num_columns
-    arrow = arrow.select([place for place, column in enumerate(arrow.columns) if arrow.column_names[place].strip() or _has_values(column)])
-    dropped = {"": f"{columns_given - arrow.num_columns} without name and values"} if arrow.num_columns < columns_given else {}
+    given, arrow = arrow.num_columns, _without_empty(arrow)
+    dropped = {"": f"{given - arrow.num_columns} without name and values"} if arrow.num_columns < given else {}
     names = arrow.column_names
     check_once(path, names)
     columns = {name: _without_codes(arrow.column(name)) for name in names}
@@ -51,8 +50,9 @@ def of_arrow(path: Path, arrow: pa.Table) -> ForeignTable:
             raise MetannError(
                 f"{path}: column {name!r} names no image in {column.null_count} of {len(arrow)} rows; fill it, or leave the column out"
             )
-        number = [column for plain in ("sample_id", "log_partition") for column in columns_of(plain, [name])]
-        values = _numbers(path, name, column) if number and not _is_any(column.type, _TEXTS + _BYTES) else _values(column)
+        text_ids = columns_of("sample_id", [name]) and _is_any(column.type, _TEXTS + _BYTES)
+        number = not text_ids and any(columns_of(plain, [name]) for plain in ("sample_id", "log_partition"))
+        values = _numbers(path, name, column) if number else _values(column)
         if isinstance(values, str):
             dropped[name] = values
         elif name in label_columns([name]):
@@ -72,6 +72,12 @@ def check_once(path: Path, names: Sequence[str]) -> None:
         if times > 1:
             called = repr(name) if name.strip() else "without a name"
             raise MetannError(f"{path} has {times} columns {called}, and which is meant? Rename them, or leave one out")
+
+
+def _without_empty(arrow: pa.Table) -> pa.Table:
+    """The columns that have a name or values: a spreadsheet may write empty ones behind its last."""
+    pairs = enumerate(zip(arrow.column_names, arrow.columns, strict=True))
+    return arrow.select([place for place, (name, column) in pairs if name.strip() or _has_values(column)])
 
 
 def _has_values(column: pa.ChunkedArray) -> bool:

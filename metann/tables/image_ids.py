@@ -34,7 +34,7 @@ def ids_of(table: ForeignTable) -> ImageIds:
     """
     n, sample_id = len(table.p_NK), table.column("sample_id")
     text_ids = sample_id is not None and table.columns[sample_id].dtype.kind in "OU"
-    key, names_N, refused = _named(table, sample_id if text_ids else None)
+    key, names_N, refused = _named(table, sample_id, text_ids=text_ids)
     numbers = sample_id if not text_ids and sample_id else key if key and table.columns[key].dtype.kind in "iu" else None
     if numbers:
         names_N, key = (None, None) if key == numbers else (names_N, key)
@@ -64,12 +64,12 @@ def names_of(values: np.ndarray, n: int) -> np.ndarray | str:
     return f"{empty} empty" if empty else names_N
 
 
-def _named(table: ForeignTable, text_ids: str | None) -> tuple[str | None, np.ndarray | None, dict[str, str]]:
+def _named(table: ForeignTable, sample_id: str | None, *, text_ids: bool) -> tuple[str | None, np.ndarray | None, dict[str, str]]:
     """The column that names the images, the names, and why others do not."""
     refused = {name: why for name, why in table.dropped.items() if any(columns_of(key, [name]) for key in UNSURE)}
-    for column in ([text_ids] if text_ids else []) + key_columns(table):
+    for column in ([sample_id] if sample_id and text_ids else []) + key_columns(table):
         names_N = names_of(table.columns[column], len(table.p_NK))
-        sure = column == text_ids or is_sure_key(column)
+        sure = column == sample_id or is_sure_key(column)
         if not isinstance(names_N, str):
             values, counts = np.unique(names_N, return_counts=True)
             if counts.max() == 1:
@@ -79,10 +79,11 @@ def _named(table: ForeignTable, text_ids: str | None) -> tuple[str | None, np.nd
                     f"{table.path}: column {column!r} says {values[counts.argmax()]!r} {counts.max()} times; a file stands once in a table"
                 )
             names_N = "values repeat"  # of a patient, of a class ...
-        elif sure:
+        elif sure and (text_ids or sample_id is None):
             raise MetannError(f"{table.path}: column {column!r} names no images ({names_N}); mend it, or leave the column out")
         refused[column] = names_N
-    table.refuse_dropped(name for name, why in table.dropped.items() if is_sure_key(name) and not why.startswith("shape"))
+    if sample_id is None:  # nothing else says which images these are
+        table.refuse_dropped(name for name, why in table.dropped.items() if is_sure_key(name) and not why.startswith("shape"))
     return None, None, refused
 
 

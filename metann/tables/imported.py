@@ -62,7 +62,9 @@ def read_foreign(network: "NetworkSection") -> Probabilities:
     split_N, marks, said, notices = splits_of(found, ids, labels_N, network)
     log_partition = found.column("log_partition")
     partition_N = np.zeros(n) if log_partition is None else found.columns[log_partition]
-    partition_N = of_length(partition_N, n, f"{path}: log_partition").astype(np.float32)
+    partition_N = of_length(partition_N, n, f"{path}: log_partition")
+    if partition_N.dtype.kind not in "iuf":
+        raise MetannError(f"{path}: log_partition is {partition_N.dtype}, and numbers are needed; mend it, or leave it out")
     assumed += [f"column {ids.key!r} names the images"] if ids.key else []
     assumed += of_labels + said
     used = [name for name in (ids.key, ids.numbers, marks, log_partition) if name]
@@ -75,7 +77,7 @@ def read_foreign(network: "NetworkSection") -> Probabilities:
     }
     if ids.names_N is not None:
         metadata["image_names"] = hashlib.sha256("\n".join(ids.names_N[order_N].tolist()).encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    table = Probabilities(ids_N, split_N, labels_N, metadata, p_NK=p_NK, log_partition=partition_N, file=path)
+    table = Probabilities(ids_N, split_N, labels_N, metadata, p_NK=p_NK, log_partition=partition_N.astype(np.float32), file=path)
     notices += [*_never(labels_N, k), *class_notices(split_N, labels_N, metadata["class_names"]), *accuracy_notices(table)]
     if sentence := squeezed(p_NK):
         notices.append(sentence)
