@@ -700,7 +700,7 @@ def test_names_of_columns_in_other_forms(name: str) -> None:
 
 
 def test_partitions_that_are_text() -> None:
-    with pytest.raises(MetannError, match="column 'log_partition' is text .*numbers are needed"):
+    with pytest.raises(MetannError, match=r"column 'log_partition' is text .*numbers are needed"):
         imported(written(log_partition=BACKWARDS), None)
     np.savez("t.npz", probs=np.load("p.npy"), y=np.load("y.npy"), log_partition=BACKWARDS)
     with pytest.raises(MetannError, match=r"t\.npz: log_partition is <U6, and numbers are needed"):
