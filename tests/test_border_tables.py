@@ -1,5 +1,11 @@
 """Tables of probabilities from elsewhere: which scale, which rows, which images; right values and fitting reasons."""
 
+import bz2
+import gzip
+import lzma
+import os
+import threading
+import zipfile
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -24,6 +30,7 @@ from metann.tables.scales import as_probabilities, squeezed
 pytestmark = pytest.mark.bad_input
 
 N, K = 60, 5
+BACKWARDS = [f"{i:02}.png" for i in range(N)][::-1]
 
 
 @pytest.fixture(autouse=True)
@@ -171,6 +178,34 @@ def test_how_far_sums_may_be(away: float, accepted: bool) -> None:
     assert assumed == ["rows sum to 1 within 0.0099 and are rescaled"]
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, np.load("p.npy"), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("scale", "least", "assumed"),
+    [
+        (1, -6e-8, ["1 values just below 0 (down to -6e-08) are taken as 0"]),
+        (1, -9e-5, ["1 values just below 0 (down to -9e-05) are taken as 0"]),
+        (100, -6e-6, ["values are percent; rows sum to 1", "1 values just below 0 (down to -6e-06) are taken as 0"]),
+    ],
+)
+def test_values_just_below_zero(scale: float, least: float, assumed: list[str]) -> None:
+    """As 1 - sum leaves them where a probability is 0."""
+    p = scale * np.load("p.npy")
+    p[7] = [0.4 * scale, 0.3 * scale, 0.3 * scale, 0, least]
+    found, said = as_probabilities(p, Path("p"))
+    assert said == assumed
+    assert found.min() == found[7, 4] == 0
+    np.testing.assert_allclose(found, np.where(p < 0, 0, p) / scale, atol=1e-6)
+
+
+def test_values_well_below_zero() -> None:
+    p = np.load("p.npy")
+    p[7] = [0.4, 0.3, 0.3, 0.00011, -0.00011]
+    with pytest.raises(MetannError, match=r"row 7 sums to 1 and its least value is -0\.00011 .*the other rows are probabilities"):
+        as_probabilities(p, Path("p"))
+    sigmoid = np.where(np.eye(K, dtype=bool)[np.arange(N) % K], 0.9, np.where(np.arange(K) % 2 == 0, 0.4, -6e-8))
+    with pytest.raises(MetannError, match=r"all values lie in \[0, 1\] and rows sum to .*answers of a sigmoid"):
+        as_probabilities(sigmoid, Path("p"))
 
 
 @pytest.mark.parametrize(("rows", "mend"), [(1, True), (3, True), (4, False), (60, False)])
@@ -341,11 +376,12 @@ def test_what_an_archive_says_of_each_image() -> None:
     names = np.array([f"{i}.png" for i in range(N)])
     np.savez("t.npz", mine=p, y=y[:, None], image=names, weight=np.ones((N, 1)), box=np.zeros((N, 4, 2)))
     found = read_columns(Path("t.npz"))
-    assert sorted(found) == ["image", "label", "p_NK", "weight"]
-    np.testing.assert_array_equal(found["p_NK"], p)
+    assert (sorted(found.columns), sorted(found.labels)) == (["image", "weight"], ["y"])
+    assert found.dropped == {"box": "shape (60, 4, 2)"}
+    np.testing.assert_array_equal(found.p_NK, p)
     np.testing.assert_array_equal(imported("t.npz", None).label, y)
     np.savez("two.npz", softmax=p, features=p[:, :2], image=names)
-    assert sorted(read_columns(Path("two.npz"))) == ["image", "p_NK"]
+    assert sorted(read_columns(Path("two.npz")).columns) == ["image"]
 
 
 def test_names_in_a_dictionary_column() -> None:
@@ -353,14 +389,15 @@ def test_names_in_a_dictionary_column() -> None:
     names = [f"{i:02}.png" for i in range(N)][::-1]
     columns = {f"p_{k}": p[:, k] for k in range(K)}
     pq.write_table(pa.table(columns | {"label": y, "file": pa.array(names).dictionary_encode(), "blurred": [False] * N}), "t.parquet")
-    found = read_columns(Path("t.parquet"))
+    found = read_columns(Path("t.parquet")).columns
     assert (found["file"].tolist(), found["blurred"].dtype) == (names, bool)
     np.testing.assert_array_equal(imported("t.parquet", None).sample_id, np.arange(N)[::-1])
 
 
 def test_labels_by_another_name_stand_once() -> None:
     pq.write_table(pa.table({"mine": np.load("p.npy").tolist(), "target": np.load("y.npy")}), "t.parquet")
-    assert sorted(read_columns(Path("t.parquet"))) == ["label", "p_NK"]
+    found = read_columns(Path("t.parquet"))
+    assert (sorted(found.labels), found.columns) == (["target"], {})
     np.testing.assert_array_equal(imported("t.parquet", None).label, np.load("y.npy"))
 
 
@@ -368,7 +405,7 @@ def test_lists_in_pieces() -> None:
     """A column of lists that the file holds in several row groups."""
     p = np.load("p.npy")
     pq.write_table(pa.table({"probs": p.tolist()}), "t.parquet", row_group_size=7)
-    np.testing.assert_array_equal(read_columns(Path("t.parquet"))["p_NK"], p)
+    np.testing.assert_array_equal(read_columns(Path("t.parquet")).p_NK, p)
 
 
 def test_several_arrays_without_names() -> None:
@@ -480,12 +517,54 @@ def test_columns_that_are_never_a_label(capsys: pytest.CaptureFixture[str]) -> N
         ("quotes", lambda table: table.to_csv(index=False, quoting=1)),
         ("an index", lambda table: table.to_csv()),
         ("line ends of Windows", lambda table: table.to_csv(index=False).replace("\n", "\r\n")),
+        (
+            "names of files beside decimal commas",
+            lambda table: table.assign(file=BACKWARDS[::-1]).to_csv(index=False, sep=";", decimal=","),
+        ),
+        ("decimal commas in quotes", lambda table: table.to_csv(index=False, decimal=",", quoting=1)),
+        ("blanks after commas", lambda table: table.to_csv(index=False).replace(",", ", ")),
+        ("a line for Excel", lambda table: "sep=;\r\n" + table.to_csv(index=False, sep=";", decimal=",")),
+        ("a line for Excel, a mark of UTF-8 and a bar", lambda table: "\ufeffsep=|\n" + table.to_csv(index=False, sep="|")),
+        ("empty lines first", lambda table: "\n \r\n\n" + table.to_csv(index=False)),
         ("a mark of UTF-8", lambda table: "\ufeff" + table.to_csv(index=False, sep=";")),
     ],
 )
 def test_csv_as_programs_write_it(name: str, text: Callable[[pd.DataFrame], str]) -> None:
     Path("p.csv").write_text(text(frame(np.load("p.npy"), label=np.load("y.npy"))), newline="")
     np.testing.assert_allclose(imported("p.csv", None).p_NK, np.load("p.npy"), atol=1e-6, err_msg=name)
+
+
+def test_whole_numbers_before_decimal_commas() -> None:
+    p = np.load("p.npy").round(3)
+    p[:3] = np.eye(K)[:3]
+    for rows in (p, p[::-1]):
+        for sep, name in ((";", "p.csv"), ("\t", "p.tsv")):
+            lines = [sep.join(f"{value:g}".replace(".", ",") for value in row) for row in rows]
+            Path(name).write_text("\n".join(lines))
+            np.testing.assert_allclose(imported(name).p_NK, rows / rows.sum(1, keepdims=True), atol=1e-6)
+
+
+def test_a_first_row_of_two_classes() -> None:
+    """`0,1` is a row where the labels say so, and else the heading of a data frame."""
+    p = np.stack([np.arange(N) / N, 1 - np.arange(N) / N], axis=1)
+    np.save("y2.npy", np.arange(N) % 2)
+    for lines in ("{0:g},{1:g}", "{0:g};{1:g}", '"{0:g}","{1:g}"'):
+        Path("p.csv").write_text("\n".join(lines.format(*row) for row in p))
+        np.testing.assert_allclose(imported("p.csv", "y2.npy").p_NK, p, atol=1e-5)
+    pd.DataFrame(p).to_csv("p.csv", index=False)
+    np.testing.assert_allclose(imported("p.csv", "y2.npy").p_NK, p, atol=1e-6)
+    Path("p.csv").write_text(Path("p.csv").read_text() + "0.5,0.5\n" * 3)
+    with pytest.raises(MetannError, match=r"label has shape \(60,\), the probabilities have 63 rows"):
+        imported("p.csv", "y2.npy")
+
+
+@pytest.mark.parametrize(
+    ("name", "pack", "what"), [("p.csv", gzip.compress, "gzip"), ("p.tsv", lzma.compress, "xz"), ("p.csv", bz2.compress, "bzip2")]
+)
+def test_packed_text(name: str, pack: Callable[[bytes], bytes], what: str) -> None:
+    Path(name).write_bytes(pack(frame(np.load("p.npy"), label=np.load("y.npy")).to_csv(index=False).encode()))
+    with pytest.raises(MetannError, match=rf"{name} is {what}, not plain text; unpack it"):
+        imported(name, None)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
@@ -524,3 +603,271 @@ def test_ids_that_are_text_or_missing() -> None:
         frame(p, label=y, **{key: [None, *names[1:]]}).to_parquet("c.parquet")
         with pytest.raises(MetannError, match=rf"column '{key}' names no image in 1 of 60 rows; fill it, or leave the column out"):
             imported("c.parquet", None)
+
+
+# --- nothing is dropped without a word ------------------------------------------------------------------------------
+
+
+def written(**columns: object) -> str:
+    """t.parquet with the good table, its labels and more columns."""
+    p, y = np.load("p.npy"), np.load("y.npy")
+    pq.write_table(pa.table({f"p_{k}": p[:, k] for k in range(K)} | {"label": y} | columns), "t.parquet")
+    return "t.parquet"
+
+
+HALVES = ["val", "test"] * (N // 2)
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.string_view(), pa.large_string(), pa.binary(6)])
+def test_texts_of_every_type(kind: pa.DataType) -> None:
+    table = imported(written(file=pa.array(BACKWARDS, kind)), None)
+    np.testing.assert_array_equal(table.sample_id, np.arange(N)[::-1])
+    assert table.metadata["assumed"] == ["column 'file' names the images"]
+    if kind != pa.binary(6):
+        np.testing.assert_array_equal(imported(written(split=pa.array(HALVES, kind)), None).split, HALVES)
+        np.testing.assert_array_equal(imported(written(sample_id=pa.array(BACKWARDS, kind)), None).sample_id, np.arange(N)[::-1])
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "why"),
+    [
+        ("split", pa.array([None, *HALVES[1:]]), "cannot be used .1 nulls"),
+        ("split", pa.array([[1]] * N), "cannot be used .list<"),
+        ("sample_id", pa.array([None, *BACKWARDS[1:]]), "cannot be used .1 nulls"),
+        ("file", pa.array([b"\xff%d" % i for i in range(N)]), "cannot be used .bytes that are no UTF-8"),
+        ("path", pa.array([{"a": 1}] * N), "cannot be used .struct<"),
+        ("image", np.arange(N) + 0.5, "names no images .float64"),
+        ("file", [*BACKWARDS[1:], " "], "names no images .1 empty"),
+        ("file", pa.array([*BACKWARDS[1:], None]).dictionary_encode(), "names no image in 1 of 60 rows"),
+    ],
+)
+def test_keys_that_cannot_be_used(name: str, values: object, why: str) -> None:
+    with pytest.raises(MetannError, match=rf"t\.parquet: column '{name}' {why}") as caught:
+        imported(written(**{name: values}), None)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("other", [{"sample_id": np.arange(N)[::-1]}, {"file": BACKWARDS}])
+def test_pictures_beside_names_or_numbers(other: dict) -> None:
+    """What cannot name the images is left out and said where another column does."""
+    for pictures, why in [
+        (pa.array([{"path": "a"}] * N), "struct<path: string>"),
+        (pa.array([b"\xff"] * N), "bytes that are no UTF-8"),
+    ]:
+        table = imported(written(image=pictures, **other), None)
+        np.testing.assert_array_equal(table.sample_id, np.arange(N)[::-1])
+        assert table.metadata["assumed"][-1] == f"columns not used: 'image' ({why})"
+
+
+@pytest.mark.parametrize(
+    ("columns", "sentence"),
+    [
+        ({"id": [None, *BACKWARDS[1:]]}, "the images are not named by 'id' (1 nulls)"),
+        ({"id": np.arange(N) * 1.0}, "the images are not named by 'id' (float64, neither texts nor whole numbers)"),
+        ({"name": ["a", "b"] * (N // 2)}, "the images are not named by 'name' (values repeat)"),
+        (
+            {"note": [None, *BACKWARDS[1:]], "when": pa.array([0] * N, pa.date32())},
+            "columns not used: 'note' (1 nulls), 'when' (date32[day])",
+        ),
+        ({"scan": BACKWARDS}, "columns not used: 'scan' (a text for each row); a column 'file' or 'id' names the images"),
+        (
+            {"subset": ["train", "Valid"] * (N // 2)},
+            "columns not used: 'subset' (words for splits); a column 'split' gives the splits, or val_rows with the column's name",
+        ),
+        (
+            {f"{i}" * 90: [None] * N for i in range(7)},
+            "columns not used: " + ", ".join(f"'{str(i) * 40}' (60 nulls)" for i in range(5)) + ", ... (7 in all)",
+        ),
+    ],
+)
+def test_columns_that_are_not_used_are_said(columns: dict, sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    table = imported(written(**columns), None)
+    assert table.metadata["assumed"] == [sentence]
+    assert f"assumed: {sentence}" in capsys.readouterr().out
+    np.testing.assert_array_equal(table.sample_id, np.arange(N))
+
+
+@pytest.mark.parametrize("name", ["File", "filenames", "FILE_NAME", "Image Path", "imagePath", "Paths", "ID", "Sample-ID", "sampleId"])
+def test_names_of_columns_in_other_forms(name: str) -> None:
+    p, y = np.load("p.npy"), np.load("y.npy")
+    np.savez("t.npz", probs=p, **{"Targets": y, name: np.array(BACKWARDS).astype("S6")[:, None], "Split": np.array(HALVES)})
+    for table in (imported(written(**{name: BACKWARDS, "Split": HALVES}), None), imported("t.npz", None)):
+        np.testing.assert_array_equal(table.sample_id, np.arange(N)[::-1])
+        np.testing.assert_array_equal(table.split, HALVES)
+        assert table.metadata["assumed"] == [f"column {name!r} names the images"]
+    pq.write_table(pa.table({"probs": p.tolist(), "Label": y, "Log_Partition": np.full(N, 2.5)}), "t.parquet")
+    assert (imported("t.parquet", None).log_partition == 2.5).all()
+
+
+def test_partitions_that_are_text() -> None:
+    with pytest.raises(MetannError, match=r"column 'log_partition' is text .*numbers are needed"):
+        imported(written(log_partition=BACKWARDS), None)
+    np.savez("t.npz", probs=np.load("p.npy"), y=np.load("y.npy"), log_partition=BACKWARDS)
+    with pytest.raises(MetannError, match=r"t\.npz: log_partition is <U6, and numbers are needed"):
+        imported("t.npz", None)
+
+
+def test_pictures_are_no_names() -> None:
+    np.savez("t.npz", probs=np.load("p.npy"), y=np.load("y.npy"), images=np.zeros((N, 3, 3)))
+    assert imported("t.npz", None).metadata["assumed"] == ["columns not used: 'images' (shape (60, 3, 3))"]
+
+
+THIRDS = ["train", "val", "test"] * (N // 3)
+
+
+@pytest.mark.parametrize("kind", ["t.parquet", "t.npz"])
+@pytest.mark.parametrize(("column", "wanted"), [("split", "split"), ("Split", "split"), ("Split", "Split"), ("part", "part")])
+def test_val_rows_of_a_column_of_splits(column: str, wanted: str, kind: str) -> None:
+    """Training rows stay what they are."""
+    for words, meant in [(THIRDS, THIRDS), ([word.replace("val", "Dev").title() for word in THIRDS], THIRDS), (HALVES, HALVES)]:
+        written(**{column: words})
+        np.savez("t.npz", probs=np.load("p.npy"), y=np.load("y.npy"), **{column: np.array(words)})
+        np.testing.assert_array_equal(imported(kind, None, val_rows=wanted).split, meant)
+    for words, complaint in [
+        (["test", "train"] * (N // 2), rf"val_rows = {wanted} takes 0 of 60 rows"),
+        (["val"] * (N - 1) + ["holdout"], "unknown split 'holdout'" if column != "part" else None),
+        (["val", "test", "rest"] * (N // 3), "unknown split 'rest'"),
+    ]:
+        if complaint:
+            with pytest.raises(MetannError, match=complaint):
+                imported(written(**{column: words}), None, val_rows=wanted)
+
+
+@pytest.mark.parametrize("wanted", [20, "ids.npy", "mark"])
+def test_split_and_val_rows_that_leave_no_other_rows(wanted: object) -> None:
+    np.save("ids.npy", np.arange(20))
+    written(mark=np.arange(N) < 20)
+    with pytest.raises(MetannError, match=rf"split = val and val_rows = {wanted} make every row of t\.parquet a validation row"):
+        imported("t.parquet", None, split="val", val_rows=wanted)
+    written(split=HALVES)
+    said = "split = val is not used: column 'split' gives the splits"
+    table = imported("t.parquet", None, split="val")
+    assert said in table.metadata["assumed"]
+    np.testing.assert_array_equal(table.split, HALVES)
+
+
+def test_marks_of_another_length() -> None:
+    np.savez("t.npz", probs=np.load("p.npy"), y=np.load("y.npy"), mark=np.arange(50) < 20)
+    with pytest.raises(MetannError, match=r"t\.npz: mark has shape \(50,\), the probabilities have 60 rows"):
+        imported("t.npz", None, val_rows="mark")
+
+
+# --- what is no file --------------------------------------------------------------------------------------------------
+
+
+def refusal(call: Callable[[], object]) -> str:
+    """What a call is refused with; one that waits for a pipe is not waited for."""
+    said: list[str] = []
+
+    def run() -> None:
+        try:
+            call()
+        except MetannError as error:
+            said.append(str(error))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive(), "waits"
+    return said[0]
+
+
+@pytest.mark.parametrize("ending", ["npy", "npz", "csv", "tsv", "parquet", "txt"])
+def test_pipes_and_devices(ending: str) -> None:
+    """Reading one would wait for ever."""
+    os.mkfifo(f"pipe.{ending}")
+    Path(f"device.{ending}").symlink_to("/dev/zero")
+    for name, what in (("pipe", "a pipe"), ("device", "a device")):
+        path = f"{name}.{ending}"
+        one_line = f"{path} is {what}, not a file; write its content into a file, and give that"
+        calls: list[Callable[[], object]] = [
+            lambda path=path: imported(path),
+            lambda path=path: imported("p.npy", path),
+            lambda path=path: imported("p.npy", val_rows=path),
+            lambda path=path: read_probabilities(Path(path)),
+        ]
+        for call in calls:
+            assert refusal(call) == one_line
+
+
+# --- labels that stand there twice ----------------------------------------------------------------------------------
+
+
+def both(kind: str, **columns: object) -> str:
+    """The good table with other columns of labels."""
+    p = np.load("p.npy")
+    pq.write_table(pa.table({"probs": p.tolist()} | columns), "t.parquet")
+    np.savez("t.npz", probs=p, **columns)
+    frame(p, **columns).to_csv("t.csv", index=False)
+    return kind
+
+
+@pytest.mark.parametrize("kind", ["t.parquet", "t.npz", "t.csv"])
+def test_labels_that_differ(kind: str) -> None:
+    y = np.load("y.npy")
+    other = np.where(np.arange(N) < 7, (y + 1) % K, y)
+    for first, second in [("label", "target"), ("y", "target"), ("label", "labels"), ("label", "Label"), ("y_true", "targets")]:
+        if kind != "t.csv" or first.lower() != second.lower():
+            with pytest.raises(MetannError, match=rf"column '{first}' and column '{second}' differ in 7 of 60 rows; which") as caught:
+                imported(both(kind, **{second: other, first: y}), None)
+            assert "\n" not in str(caught.value)
+        table = imported(both(kind, **{second: y, first: y.astype(float)}), None)
+        np.testing.assert_array_equal(table.label, y)
+        assert table.metadata["assumed"] == []
+    with pytest.raises(MetannError, match=r"t\.\w+: y\.npy and column 'label' differ in 7 of 60 rows"):
+        imported(both(kind, label=other))
+    with pytest.raises(MetannError, match="differ in 60 of 60 rows"):  # counted from 1
+        imported(both(kind, label=1 + y))
+    np.testing.assert_array_equal(imported(both(kind, label=y)).label, y)
+
+
+@pytest.mark.parametrize("kind", ["t.parquet", "t.npz", "t.csv"])
+@pytest.mark.parametrize("strange", [np.array(["cat", "dog"] * (N // 2)), np.arange(N) / 7, np.arange(N) * 3, -np.arange(N)])
+def test_what_is_no_label_leaves_the_label(kind: str, strange: np.ndarray) -> None:
+    """Names of classes, places in pictures, values of a regression beside class numbers."""
+    y = np.load("y.npy")
+    for first, second in [("label", "target"), ("target", "label")]:
+        table = imported(both(kind, **{first: strange, second: y}), None)
+        np.testing.assert_array_equal(table.label, y)
+        assert table.metadata["assumed"] == [f"columns not used: '{first}' (no class numbers)"]
+    np.testing.assert_array_equal(imported(both(kind, target=strange, label=y)).label, y)
+
+
+# --- two columns of one name ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("separator", "ending"), [(",", "csv"), (";", "csv"), ("\t", "tsv")])
+def test_empty_columns_of_a_spreadsheet(separator: str, ending: str) -> None:
+    text = frame(np.load("p.npy"), label=np.load("y.npy"), file=BACKWARDS).to_csv(index=False, sep=separator)
+    for more in (separator, 2 * separator, separator + '""' + separator + '" "'):
+        empty = more.replace('"', "").replace(" ", "") + "\n"
+        Path(f"t.{ending}").write_text("".join(line + (more + "\n" if place else empty) for place, line in enumerate(text.splitlines())))
+        table = imported(f"t.{ending}", None)
+        np.testing.assert_allclose(table.p_NK, np.load("p.npy")[::-1][table.sample_id], atol=1e-6)
+        number = more.count(separator)
+        assert table.metadata["assumed"][-1] == f"columns not used: '' ({number} without name and values)"
+
+
+@pytest.mark.parametrize("name", ["label", "p_1", "note", ""])
+def test_columns_that_stand_twice(name: str) -> None:
+    p, y = np.load("p.npy"), np.load("y.npy")
+    table = frame(p, label=y)
+    columns = [*table.columns, *([name] if name in table.columns else [name, name])]
+    arrays = [pa.array(table[column] if column in table.columns else y) for column in columns]
+    pq.write_table(pa.Table.from_arrays(arrays, names=columns), "t.parquet")
+    rows = zip(*(array.to_pylist() for array in arrays), strict=True)
+    Path("t.csv").write_text("\n".join(",".join(map(str, row)) for row in [columns, *rows]))
+    called = repr(name) if name else "without a name"
+    for file in ("t.parquet", "t.csv"):
+        with pytest.raises(MetannError, match=rf"{file} has 2 columns {called}, and which is meant\?"):
+            imported(file, None)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_arrays_that_stand_twice() -> None:
+    np.savez("t.npz", probs=np.load("p.npy"), y=np.load("y.npy"))
+    np.save("other.npy", 0 * np.load("y.npy"))
+    with zipfile.ZipFile("t.npz", "a") as archive:
+        archive.write("other.npy", "y.npy")
+    with pytest.raises(MetannError, match=r"t\.npz has 2 columns 'y', and which is meant\?"):
+        imported("t.npz", None)

@@ -1,6 +1,8 @@
 """Weights from elsewhere: eighteen styles of checkpoint and their kin, their normalisation, and numbers that are none."""
 
 import argparse
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from metann.stages.prepare_data import prepare_data
 from metann.stages.train_network import train_network
 from metann.tables.probabilities import read_probabilities
 from metann.weights.files import load_weights, read_header, save_weights
+from metann.weights.foreign import load_checkpoint
 from metann.weights.published import pretrained
 
 pytestmark = pytest.mark.bad_input
@@ -285,3 +288,21 @@ def test_files_that_hold_something_else(tmp_path: Path, content: bytes, reason: 
     with pytest.raises(MetannError, match=reason) as caught:
         pretrained("small_cnn", str(tmp_path / "w.pt"), HEADER)
     assert "weights_only" not in str(caught.value)
+
+
+@pytest.mark.parametrize("ending", ["pt", "pth", "safetensors"])
+def test_weights_from_a_pipe(tmp_path: Path, ending: str) -> None:
+    """Reading it would wait for ever."""
+    os.mkfifo(tmp_path / f"w.{ending}")
+    said: list[str] = []
+
+    def run() -> None:
+        try:
+            load_checkpoint(tmp_path / f"w.{ending}")
+        except MetannError as error:
+            said.append(str(error))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert said == [f"{tmp_path / f'w.{ending}'} is a pipe, not a file; write its content into a file, and give that"]

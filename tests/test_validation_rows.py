@@ -1,5 +1,6 @@
 """Which rows of a foreign table are for validation: the test of a sorted table and the shares of classes, against plain loops."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,8 @@ def test_a_share_is_drawn_and_not_cut_off() -> None:
 @pytest.mark.parametrize(
     ("marks", "expected"),
     [
-        (["Val", " valid ", "VALIDATION", "test", "x"], [1, 1, 1, 0, 0]),
+        (["Val", " valid ", "VALIDATION", "rest", "rest"], [1, 1, 1, 0, 0]),
+        (["dev", "", "", "", ""], [1, 0, 0, 0, 0]),
         (["true", "Yes", "1", "0", "no"], [1, 1, 1, 0, 0]),
         ([1.0, 0.0, 0.0, 1.0, 0.0], [1, 0, 0, 1, 0]),
         ([True, False, True, False, False], [1, 0, 1, 0, 0]),
@@ -72,6 +74,13 @@ def test_marks(marks: list, expected: list[int]) -> None:
     found = named_rows("mark", {"mark": np.array(marks)}, np.arange(5), None, Path("t.parquet"))
     assert found.dtype == bool
     assert found.tolist() == [bool(e) for e in expected]
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize("marks", [["val", "a", "b", "a", "b"], ["val", "a", "no", "a", "a"], ["x", "y", "z", "y", "z"]])
+def test_marks_of_several_kinds(marks: list[str]) -> None:
+    with pytest.raises(MetannError, match=r"t\.parquet: column 'mark' holds .*: which rows are for validation\?"):
+        named_rows("mark", {"mark": np.array(marks)}, np.arange(5), None, Path("t.parquet"))
 
 
 @pytest.mark.bad_input
@@ -105,3 +114,93 @@ def test_a_file_of_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         Path("ids.txt").write_text(text, encoding="utf-8")
         with pytest.raises(MetannError, match=complaint):
             rows()
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[bool]]:
+    """Rows of a table of five that a file names."""
+    monkeypatch.chdir(tmp_path)
+
+    def rows(content: str | np.ndarray, names: list[str] | None = None, **columns: object) -> list[bool]:
+        if isinstance(content, str):
+            Path("ids.txt").write_text(content, encoding="utf-8")
+        else:
+            np.save("ids.npy", content)
+        arrays = {name: np.array(values, object if isinstance(values[0], str) else None) for name, values in columns.items()}
+        ids_N = np.arange(5) if names is None else np.argsort(np.argsort(names))
+        file = "ids.txt" if isinstance(content, str) else "ids.npy"
+        return named_rows(file, arrays, ids_N, None if names is None else np.array(names, object), Path("t.parquet")).tolist()
+
+    return rows
+
+
+MASK = [True, False, False, True, True]
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    "content",
+    [
+        np.array(MASK),
+        np.array(MASK)[:, None],
+        np.array(MASK).astype(np.uint8),
+        np.array(MASK).astype(float),
+        "1\n0\n0\n1\n1\n",
+        "True\nfalse\nFalse\ntrue\nTRUE\n",
+        "val\n1\n0\n0\n1\n1\n",
+    ],
+)
+@pytest.mark.parametrize("names", [None, ["0", "1", "2", "3", "4"], ["a", "b", "c", "d", "e"]])
+def test_a_file_of_marks(asked: Callable[..., list[bool]], content: str | np.ndarray, names: list[str] | None) -> None:
+    """One for each row; that none of them is an id cannot be told by the ids 0 and 1 being there."""
+    assert asked(content, names) == MASK
+
+
+@pytest.mark.bad_input
+def test_ids_0_and_1_are_ids(asked: Callable[..., list[bool]]) -> None:
+    assert asked(np.array([0, 1])) == asked("1\n0\n") == [True, True, False, False, False]
+    assert asked("1\n") == [False, True, False, False, False]
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (np.array(MASK[:4]), r"ids\.npy holds 4 of False, True, and the table has 5 rows; give one for each row, or ids"),
+        (np.array([0, 1, 1, 0]), r"ids\.npy holds 4 of 0, 1, and the table has 5 rows"),
+        ("3\n2\n3\n3\n", r"ids\.txt: '3' stands there 3 times; give every id once"),
+        ("3\n3.0\n", r"'3' stands there 2 times"),
+        ("1e400000000\n2\n", "'1e400000000' is no image"),
+        ("1_0\n2\n", "'1_0' is no image"),
+    ],
+)
+def test_files_of_ids_that_are_refused(asked: Callable[..., list[bool]], content: str | np.ndarray, complaint: str) -> None:
+    with pytest.raises(MetannError, match=complaint):
+        asked(content)
+
+
+@pytest.mark.bad_input
+def test_ids_are_compared_to_the_last_digit(asked: Callable[..., list[bool]]) -> None:
+    names = ["12345678901234568", "12345678901234567", "12345678901234566", "12e3", "12000"]
+    assert asked("12345678901234567\n012345678901234566.0\n", names) == [False, True, True, False, False]
+    assert asked("12e3\n", names) == [False, False, False, True, False]
+    assert asked("012000\n", names) == [False, False, False, False, True]
+    assert asked("2.000000e+00\n4.000000e+00\n") == [False, False, True, False, True]
+    for wrong in ("12345678901234565\n", "1.2345678901234568e16\n", "120e2\n"):
+        with pytest.raises(MetannError, match=r"is no image of t\.parquet \(1 of 1 are not\)"):
+            asked(wrong, names)
+
+
+@pytest.mark.bad_input
+def test_ids_of_another_column(asked: Callable[..., list[bool]]) -> None:
+    """A table with names and numbers is asked for by either; the places of names in their order are not ids."""
+    names = ["e", "d", "c", "b", "a"]
+    both = {"file": names, "sample_id": [10, 20, 30, 40, 50]}
+    assert asked("10\n50\n", names, **both) == asked(np.array([10.0, 50.0]), names, **both) == [True, False, False, False, True]
+    assert asked("e\na\n", names, **both) == [True, False, False, False, True]
+    assert asked("x/1.png\n", names, file=names, Path=[f"x/{i}.png" for i in range(5)]) == [False, True, False, False, False]
+    for text in ("0\n1\n2\n", "10\na\n"):
+        with pytest.raises(MetannError, match=r"is no image of t\.parquet"):
+            asked(text, names, **both)
+    with pytest.raises(MetannError, match="is no image"):  # patients are no images
+        asked("7\n", names, id=[7, 7, 8, 8, 9])

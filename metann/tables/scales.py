@@ -11,6 +11,7 @@ import numpy as np
 from metann.errors import MetannError
 
 EXACT, ROUNDED = 1e-4, 1e-2 + 1e-9  # how far sums may be from 1: as our own tables; as rounding to bfloat16 or three decimals leaves them
+BELOW = 1e-4  # what a difference such as 1 - sum may leave of a 0; in percent as well
 _BASES = {"natural logarithms": np.e, "logarithms to base 10": 10.0, "logarithms to base 2": 2.0}
 
 
@@ -28,18 +29,22 @@ def as_probabilities(values_NK: np.ndarray, path: Path) -> tuple[np.ndarray, lis
     gaps_N = np.isnan(values_NK).any(axis=1)
     if gaps_N.any():
         raise MetannError(f"{path}: row {int(np.argmax(gaps_N))} holds NaN; every probability must be a number")
+    least, said = float(values_NK.min()), list[str]()
+    if -BELOW <= least < 0:
+        said.append(f"{int((values_NK < 0).sum())} values just below 0 (down to {least:.2g}) are taken as 0")
+        values_NK = np.maximum(values_NK, 0)
     if _good(values_NK, EXACT).all() and values_NK.dtype != np.float16:
-        return values_NK.astype(np.float32), []
+        return values_NK.astype(np.float32), said
     wide_NK = values_NK.astype(np.float64)
     if _good(wide_NK, ROUNDED).all():
-        return _rescaled(wide_NK, "")
+        return _rescaled(wide_NK, "", said)
     if _good(wide_NK / 100, ROUNDED).all():
-        return _rescaled(wide_NK / 100, "values are percent; ")
+        return _rescaled(wide_NK / 100, "values are percent; ", said)
     if (wide_NK <= 1e-6).all():
         for name, base in _BASES.items():
             p_NK = base**wide_NK
             if _good(p_NK, ROUNDED).all():
-                return _rescaled(p_NK, f"values are log-probabilities ({name}); ")
+                return _rescaled(p_NK, f"values are log-probabilities ({name}); ", [])
     raise _refusal(wide_NK, path)
 
 
@@ -49,11 +54,11 @@ def _good(p_NK: np.ndarray, tolerance: float) -> np.ndarray:
         return (np.abs(p_NK.sum(axis=1, dtype=np.float64) - 1) <= tolerance) & (p_NK >= 0).all(axis=1)
 
 
-def _rescaled(p_NK: np.ndarray, what: str) -> tuple[np.ndarray, list[str]]:
+def _rescaled(p_NK: np.ndarray, what: str, more: list[str]) -> tuple[np.ndarray, list[str]]:
     sums_N = p_NK.sum(axis=1)
     away = float(np.abs(sums_N - 1).max())
     said = what + (f"rows sum to 1 within {away:.2g} and are rescaled" if away > 1e-6 else "rows sum to 1")
-    return (p_NK / sums_N[:, None]).astype(np.float32), [said]
+    return (p_NK / sums_N[:, None]).astype(np.float32), [said, *more]
 
 
 def _refusal(values_NK: np.ndarray, path: Path) -> MetannError:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from metann.errors import MetannError, exhausted, failed_system
 from metann.files.headers import Description, check_types, parse_header
+from metann.files.ordinary import check_ordinary
 from metann.tables.headers import header_of
 
 _META = b"metann"
@@ -45,6 +46,7 @@ def read_sealed(path: Path, kind: str, schema: int) -> tuple[pa.Table, dict[str,
     Raises:
         MetannError: missing, truncated or foreign file, another kind or schema version, or changed since it was sealed.
     """
+    check_ordinary(path)
     try:
         arrow = pq.ParquetFile(path, memory_map=True).read()  # read_table imports pandas, and takes five times as long for a small file
     except FileNotFoundError:

@@ -19,6 +19,7 @@ from metann.errors import MetannError, exhausted, failed_system
 from metann.files.atomic import atomic
 from metann.files.digests import source_digest
 from metann.files.headers import Description, check_types, parse_header
+from metann.files.ordinary import check_ordinary
 from metann.registry import own_network
 from metann.weights.headers import header_of
 from metann.weights.unfilled import REQUIRED, at_most, build_unfilled
@@ -74,6 +75,7 @@ def _content(header: Mapping[str, Any], state: Mapping[str, Tensor]) -> str:
 
 
 def _open(path: Path) -> Any:
+    check_ordinary(path)
     try:
         return safe_open(path, framework="pt")
     except FileNotFoundError:

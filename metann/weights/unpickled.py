@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from metann.errors import MetannError
+from metann.files.ordinary import check_ordinary
 
 # Plain values that people keep beside weights; making them runs no code of a file.
 _HARMLESS = [
@@ -37,6 +38,7 @@ def unpickled(path: Path) -> Any:
     Raises:
         MetannError: missing, damaged, or more than tensors and plain values.
     """
+    check_ordinary(path)
     try:
         # newer pickle protocols are read all the same, or refused
         with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(_HARMLESS):
