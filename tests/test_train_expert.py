@@ -62,6 +62,7 @@ def test_states(data: Path, switch: Path, made_up: Path, tmp_path: Path, c: int,
     assert facts["positives"] == (table.label[mine] == c).sum()
     assert facts["composition"] == np.bincount(table.label[mine], minlength=10).tolist()
     assert (facts["class"], facts["dataset_threshold"], facts["seed"]) == (c, 0.5, 0)
+    assert answers.metadata["switch"] == "switch", "evaluate-mnn compares it with the table that it is given"
     asked = np.concatenate([table.rows("val"), table.rows("test")])
     np.testing.assert_array_equal(answers.sample_id, table.sample_id[asked])
     untrained = (folder / "training.csv").read_text().count("\n") == 1

@@ -100,9 +100,10 @@ def train_expert(
         also |= {"body": of_body["network"]}
     lesson = Lesson(prepared, p_NK, chosen_by_NK, dataset_threshold, expert, seed, device, module, header, begins, unsure, code)
     tails = TailLesson(lesson) if expert.tail else None
-    costs = costs_of(lesson, table.metadata.get("macs"))
+    of_all = costs_of(lesson, table.metadata.get("macs"))
     images = None if generic is None else read_sealed_json(generic, Length)["expert_images"]
     settings = expert.model_dump(mode="json")
+    of_all |= {"switch": header["network"]} if header.get("network") is not None else {}
     chosen_from = {"unsure": unsure, "selection": "in_sample" if selection is None else "out_of_fold"}
 
     folders = {None: output} if classes is None else {c: output / f"class_{c}" for c in classes}
@@ -112,7 +113,7 @@ def train_expert(
         made = identity | {"state": trained.facts.state, "code": code, "versions": versions()} | chosen_from
         write_history(folder / "training.csv", trained.history, COLUMNS)
         write_sealed_json(folder / "expert_set.json", trained.facts.as_dict() | identity)
-        answers = described(lesson, trained, made | costs)
+        answers = described(lesson, trained, made | of_all)
         write = write_probabilities if trained.log_partition is not None else write_expert_probabilities
         write(folder / ("probabilities.parquet" if c is None else "expert_probabilities.parquet"), answers)
         save_weights(folder / "weights.safetensors", trained.module, header | also | made | {"training": settings})
