@@ -12,6 +12,7 @@ from test_border_photos import made
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
+from metann import load
 from metann.config.data import DataSection
 from metann.config.network import NetworkSection
 from metann.config.section import read_section
@@ -128,6 +129,37 @@ def test_torchscript(tmp_path: Path, module: nn.Module) -> None:
     with pytest.raises(MetannError, match="TorchScript") as caught:
         pretrained("small_cnn", str(tmp_path / "w.pt"), HEADER)
     assert "weights_only" not in str(caught.value)
+
+
+def test_numbers_that_are_finite_as_float64_alone(tmp_path: Path, module: nn.Module) -> None:
+    state = {key: value.double() if value.is_floating_point() else value for key, value in module.state_dict().items()}
+    assert same(take(state, tmp_path / "w.pth")[0], module)
+    name = next(key for key, value in state.items() if value.ndim == 4)
+    state[name][0, 0, 0, 0] = 1e300
+    with pytest.raises(MetannError, match=f"{name} holds numbers beyond float32; check"):
+        take(state, tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("what", ["variance below zero", "huge"])
+def test_weights_that_are_finite_and_answer_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = prepared(Path("data"))
+    torch.manual_seed(0)
+    spoilt = build("small_cnn", 10, 1, 8, width=4, depth=2)
+    for key, value in spoilt.state_dict().items():
+        if what == "huge" and value.ndim > 1:
+            value.mul_(1e30)
+        elif what != "huge" and key.endswith("running_var"):
+            value.fill_(-1.0)
+    torch.save(spoilt.state_dict(), "w.pth")
+    network = NETWORK.model_copy(update={"weights": "w.pth"})
+    train_network(name="mine", network=network, training=training(), data=data, seed=0, output=Path("out"))
+    with pytest.raises(MetannError, match=r"the network of out/weights.safetensors: answers (NaN|-?inf) for sample \d+ \(") as caught:
+        export_probabilities(weights=[Path("out/weights.safetensors")], data=data, output=Path("out/p.parquet"), device="cpu")
+    assert "delete" not in str(caught.value)
+    assert not Path("out/p.parquet").exists()
+    with pytest.raises(MetannError, match=r"mine: answers (NaN|-?inf) for sample 0"):
+        load(Path("out/weights.safetensors")).answer(read_prepared(data).images_NCHW[:3])
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

@@ -248,6 +248,8 @@ def test_bad_choices_are_one_line(run: Path, tmp_path: Path) -> None:
     ("what", "change", "says"),
     [
         ("switch", {"network": "twin"}, "was made for network 'twin', but 'small' is asked for"),
+        ("switch", {"class": 3}, "was made for class 3 alone; use the weights of the whole network"),
+        ("switch", {"fold": 0, "folds": 2}, "was made for fold 0 alone"),
         ("expert", {"network": "twin"}, "class_3/weights.safetensors was made for network 'twin', but 'small' is asked for"),
         ("prefix", {"seed": 1}, r"prefix.parquet is of seed 1, its folder of 0"),
         ("prefix", {"dataset_threshold": 0.2}, r"prefix.parquet is of dataset_threshold 0.2, its folder of 0.1"),

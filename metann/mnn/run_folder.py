@@ -11,7 +11,7 @@ from metann.mnn.setting import Rule
 from metann.networks._split import trunk_of
 from metann.tables.frames import read_arrow
 from metann.thresholds import format_threshold, parse_threshold
-from metann.weights.files import load_weights
+from metann.weights.files import WHOLE, load_weights
 
 
 class Parts(NamedTuple):
@@ -77,7 +77,7 @@ def read_run(
     same = {"digest": evaluated["digest"], "class_names": evaluated["class_names"], "seed": seed}
     of_switch = same | {"network": evaluated["network"]}
     switch_path = layout.place(folder, f"{layout.NETWORK}/weights.safetensors", network=evaluated["network"], seed=seed)
-    switch, header = load_weights(switch_path, of_switch)
+    switch, header = load_weights(switch_path, of_switch | WHOLE)
     experts: list[nn.Module | None] = []
     tail, body = 0, None
     for c in range(len(evaluated["class_names"])):
@@ -90,6 +90,6 @@ def read_run(
     if tail and body is not None:
         path = layout.place(folder, f"{layout.NETWORK}/weights.safetensors", network=body, seed=seed)
         built_alike = {"architecture": header["architecture"], "settings": header["settings"]}
-        whole, _ = load_weights(path, same | {"network": body} | built_alike)
+        whole, _ = load_weights(path, same | {"network": body} | built_alike | WHOLE)
         trunk = trunk_of(whole, header["architecture"], tail)
     return Parts(switch, experts, tail, trunk), rule, header

@@ -68,7 +68,7 @@ def train_expert(
     from metann.thresholds import parse_threshold
     from metann.training.classifier import COLUMNS
     from metann.training.history import Length, write_history
-    from metann.weights.files import load_weights, read_header, save_weights
+    from metann.weights.files import WHOLE, load_weights, read_header, save_weights
     from metann.workflow.provenance import stage_code, versions
 
     if (classes is None) == (generic is None):
@@ -92,11 +92,11 @@ def train_expert(
     if selection is not None:
         chosen_by_NK = joined(samples.select("train"), read_probabilities(selection)).p_NK
     code = stage_code("train_expert", architectures=[read_header(switch)["architecture"]])
-    module, header = load_weights(switch, expect=of_switch)
+    module, header = load_weights(switch, expect=of_switch | WHOLE)
     begins, also = module, {"tail": expert.tail} if expert.tail else {}
     if body is not None:
         built_alike = {key: header.get(key) for key in ("architecture", "settings", "mean", "std")}
-        begins, of_body = load_weights(body, expect=same | built_alike)
+        begins, of_body = load_weights(body, expect=same | built_alike | WHOLE)
         also |= {"body": of_body["network"]}
     lesson = Lesson(prepared, p_NK, chosen_by_NK, dataset_threshold, expert, seed, device, module, header, begins, unsure, code)
     tails = TailLesson(lesson) if expert.tail else None

@@ -23,6 +23,8 @@ from metann.registry import own_network
 from metann.weights.headers import header_of
 from metann.weights.unfilled import REQUIRED, at_most, build_unfilled
 
+WHOLE = {"class": None, "fold": None}
+"""Expected of the header of a network that is neither an expert nor one of several folds, whatever its name."""
 WRAPPERS = ("module.", "_orig_mod.")  # of data parallelism and of torch.compile
 
 
@@ -149,6 +151,8 @@ def check_header(path: Path | str, header: Mapping[str, Any], expect: Mapping[st
                 key, wanted, found = f"{key}[{place}]", wanted[place], found[place]
             else:
                 key, wanted, found = f"number of {key}", len(wanted), len(found)
+        if wanted is None and found is not None:
+            raise MetannError(f"{path} was made for {key} {found!r} alone; use the weights of the whole network")
         if found != wanted:
             raise MetannError(f"{path} was made for {key} {found!r}, but {wanted!r} is asked for; use weights made for it")
 
@@ -167,11 +171,24 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], path: Path | str, archi
     others = [key for key in state if key in wanted and wanted[key].is_floating_point() and not state[key].is_floating_point()]
     faults = [f"{len(keys)} keys {what} ({keys[0]} ...)" for keys, what in ((missing, "are missing"), (surplus, "are left over")) if keys]
     faults += [f"{key} is {list(state[key].shape)}, not {list(wanted[key].shape)}" for key in shapes[:1]]
-    faults += [f"{key} holds {str(state[key].dtype).removeprefix('torch.')}, not floats" for key in others[:1]]
+    faults += [f"{key} holds {_name(state[key])}, not floats" for key in others[:1]]
+    if not faults:
+        faults = [
+            f"{key} holds numbers beyond {_name(wanted[key])}" for key in state if key in wanted and _beyond(state[key], wanted[key])
+        ][:1]
     if faults:
         raise MetannError(f"{path} does not fit {architecture}: {'; '.join(faults)}; check architecture, settings and number of classes")
     module.load_state_dict(state, strict=False)
     return module.eval()
+
+
+def _name(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def _beyond(given: Tensor, wanted: Tensor) -> bool:
+    """Whether finite numbers would be infinite in a smaller kind of float."""
+    return given.dtype != wanted.dtype and wanted.is_floating_point() and bool((given.abs() > torch.finfo(wanted.dtype).max).any())
 
 
 def load_weights(path: Path, expect: Mapping[str, Any] | None = None) -> tuple[nn.Module, dict[str, Any]]:
