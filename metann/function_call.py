@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from metann import registry
 from metann.errors import MetannError, unknown
-from metann.thresholds import format_threshold
+from metann.thresholds import DECIMALS, format_threshold, has_more_decimals
 
 _MOST = 1_000_000  # classes
 
@@ -47,6 +47,10 @@ class SwitchFunction(BaseModel):
             ):
                 raise MetannError(
                     f"switch function {text!r}: {name} must be {f'a whole number from 0 to {_MOST}' if whole else 'in [0, 1]'}"
+                )
+            if not whole and has_more_decimals(number):
+                raise MetannError(
+                    f"switch function {text!r}: {name} has more than {DECIMALS} decimals, which its name cannot keep; round it"
                 )
         return cls(name=match[1], parameters=numbers)
 

@@ -93,6 +93,7 @@ def test_switch_functions_are_read(text: str, slug: str, spelled: str) -> None:
     assert SwitchFunction.parse(str(function)) == function
 
 
+SWITCH = {"architecture": "small_cnn", "settings": {"width": 4, "depth": 2}}
 BAD: list[tuple[str, dict[str, Any], str]] = [
     ("unknown key", {"epochs": 3}, r"unknown key 'epochs'; known: cascade, data, figures"),
     ("misspelt key in a section", {"training": {"epoch": 3}}, r"'training\.epoch' \(did you mean 'epochs'\?\); known: batch_size"),
@@ -159,6 +160,28 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
         {"networks": {"switch": {"architecture": "small_cnn", "training": {"epoch": 3}}}, "mnn": {"controls": []}},
         r"networks\.switch\.training\.epoch",
     ),
+    (
+        "yes for a number of epochs",
+        {"training": {"early_stop": True}},
+        r"training\.early_stop: True is or holds true or false, .* write a number",
+    ),
+    ("yes for a rate", {"training": {"learning_rate": True}}, r"training\.learning_rate: True"),
+    ("yes for a seed", {"seeds": [0, True]}, r"seeds: \[0, True\] is or holds"),
+    ("yes for a tail", {"mnn": {"expert": {"tail": True}}}, r"mnn\.expert\.tail: True"),
+    ("yes for a network's epochs", {"networks": {"switch": SWITCH | {"training": {"epochs": True}}}}, r"switch\.training\.epochs: True"),
+    ("no for a size", {"mixture": {"experts": {"number": False}}}, r"mixture\.experts\.number: False"),
+    ("yes for classes per job", {"mnn": {"classes_per_job": True}}, r"mnn\.classes_per_job: True"),
+    ("yes for a weight", {"mixture": {"settings": [{"regularisers": {"importance": True}}]}}, r"regularisers: \{'importance': True\}"),
+    (
+        "more decimals than a name has",
+        {"mnn": {"test_thresholds": [1e-7]}},
+        r"mnn\.test_thresholds: threshold 1e-07 has more than 6 decimals",
+    ),
+    ("two thresholds that would be one", {"mnn": {"dataset_thresholds": [0.1234567, 0.1234568]}}, "write 0.123457, or another"),
+    ("more decimals of a function", {"mnn": {"switch_functions": ["top_p(0.9999999)"]}}, "p has more than 6 decimals"),
+    ("a seed beyond a table", {"seeds": [10**30]}, "less than 9223372036854775808"),
+    ("a split beyond a table", {"data": {"split_seed": 10**30}}, r"data\.split_seed = 10+: input should be less than or equal to"),
+    ("a stream beyond a table", {"cascade": {"workload": {"seed": 10**30}}}, r"cascade\.workload\.seed = 10+"),
     ("one fold", {"mnn": {"folds": 1}}, "greater than or equal to 2"),
     ("confidence of one", {"statistics": {"confidence": 1}}, "less than 1"),
     ("classes per job of zero", {"mnn": {"classes_per_job": 0}}, "greater than or equal to 1"),
@@ -170,9 +193,6 @@ def test_bad_values_are_one_line(what: str, values: dict[str, Any], says: str) -
     with pytest.raises(MetannError, match=says) as error:
         read_section(Config, values)
     assert "\n" not in str(error.value), what
-
-
-SWITCH = {"architecture": "small_cnn", "settings": {"width": 4, "depth": 2}}
 
 
 @pytest.mark.parametrize(

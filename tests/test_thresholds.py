@@ -28,6 +28,18 @@ def test_ranges_are_counted_in_decimal() -> None:
     assert len(expand_thresholds("0..0.6 step 0.001")) == 601
 
 
+@pytest.mark.parametrize("given", [1e-7, "1e-7", 0.9999999, 0.1234567, "0.1234567", "0..0.001 step 0.0000005", 1e-13])
+def test_more_decimals_than_a_name_keeps_are_refused(given: object) -> None:
+    """Rounded, 1e-7 would ask every expert, and 0.1234567 and 0.1234568 would be one."""
+    with pytest.raises(MetannError, match=r"has more than 6 decimals; write (0\.|1\.00)"):
+        expand_thresholds([0.5, given])
+
+
+@pytest.mark.parametrize("given", [0.1 + 0.2, 0.123456, 1e-6, "0.999999", 1 - 1e-16, 0.1 * 3, "1.0000000"])
+def test_six_decimals_and_the_noise_of_floats_are_taken(given: object) -> None:
+    assert expand_thresholds(given) == (round(float(given), 6),)
+
+
 def test_yaml_text_numbers() -> None:
     assert expand_thresholds(["1e-3", 0.5, "0.5"]) == (0.001, 0.5)
 

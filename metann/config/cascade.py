@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, FiniteFloat, field_validator, model
 from metann import registry
 from metann.config.cascade_answers import AnswerRule, answer_taken
 from metann.config.figures import figures_of
-from metann.config.section import Positive, Section
+from metann.config.section import NonNegative, Positive, Section
 from metann.errors import MetannError, unknown
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -47,7 +47,7 @@ class WorkloadSection(Section):
     """Share of the duplicates that are turned by a quarter or a half, or mirrored."""
     shuffled: bool = True
     """Mix originals and duplicates; false: duplicates come last."""
-    seed: Annotated[int, Field(ge=0)] = 42
+    seed: NonNegative = 42
     """Of duplicates, turns and order."""
 
 
