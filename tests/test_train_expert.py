@@ -191,6 +191,10 @@ def test_errors(data: Path, switch: Path, tmp_path: Path) -> None:
     table = digits_networks.exported(other, digits_networks.switch(other, tmp_path / "theirs"))
     with pytest.raises(MetannError, match="was made for digest"):
         digits_networks.experts(other, switch, tmp_path / "e", [3], probabilities=table)
+    mine = read_probabilities(switch.parent / "probabilities.parquet")
+    write_probabilities(table, replace(mine, metadata=mine.metadata | {"network": "twin"}))
+    with pytest.raises(MetannError, match=r"is of network 'twin', .*weights.safetensors of 'switch'; give the switch's own table"):
+        digits_networks.experts(data, switch, tmp_path / "e", [3], probabilities=table)
     with pytest.raises(MetannError, match="no table"):
         digits_networks.experts(data, switch, tmp_path / "e", [3], probabilities=tmp_path / "nothing.parquet")
     assert not (tmp_path / "e").exists()

@@ -86,13 +86,17 @@ def train_expert(
     table = read_probabilities(probabilities)
     p_NK = joined(samples, table).p_NK
     same = {"class_names": list(info.class_names), "digest": info.digest, "seed": seed}
-    of_switch = same | {"network": table.metadata["network"]} if "network" in table.metadata else same
+    own = read_header(switch)
+    if table.metadata.get("network", own.get("network")) != own.get("network"):
+        raise MetannError(
+            f"{probabilities} is of network {table.network!r}, {switch} of {own.get('network')!r}; give the switch's own table"
+        )
     check_seed(table, seed)
     chosen_by_NK = p_NK[samples.rows("train")]
     if selection is not None:
         chosen_by_NK = joined(samples.select("train"), read_probabilities(selection)).p_NK
-    code = stage_code("train_expert", architectures=[read_header(switch)["architecture"]])
-    module, header = load_weights(switch, expect=of_switch | WHOLE)
+    code = stage_code("train_expert", architectures=[own["architecture"]])
+    module, header = load_weights(switch, expect=same | WHOLE)
     begins, also = module, {"tail": expert.tail} if expert.tail else {}
     if body is not None:
         built_alike = {key: header.get(key) for key in ("architecture", "settings", "mean", "std")}
