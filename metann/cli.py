@@ -7,21 +7,39 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any, get_args
 
 import cyclopts
 from cyclopts import App, Parameter
 from pydantic import ValidationError
 
 from metann import __version__
-from metann.config.section import first_problem
+from metann.config.section import MOST, first_problem
 from metann.errors import LACKS, MetannError, exhausted, failed_system
 from metann.registry import PACKAGE
+
+
+def _converted(kind: Any, tokens: Any) -> Any:
+    """A flag's value as cyclopts reads it, but that whole numbers are not rounded, nor larger than a table can hold.
+
+    Raises:
+        ValueError: in words that stand behind the flag's name.
+    """
+    if int in (kind, *get_args(kind)):
+        for token in tokens:
+            with contextlib.suppress(InvalidOperation):  # cyclopts says of anything else that it is no number
+                number = Decimal(token.value)
+                if number % 1 if number.is_finite() and abs(number) < MOST else number.is_finite():
+                    raise ValueError(f"{token.keyword or 'a value'}={token.value}: a whole number below 2^63 is needed")
+    return cyclopts.convert(kind, tokens)
+
 
 app = App(
     name="metann",
     version=__version__,
     help="Networks that decide image by image how much of themselves to run. The workflow calls these verbs; each can be run by hand.",
-    default_parameter=Parameter(negative_iterable=(), consume_multiple=True),
+    default_parameter=Parameter(negative_iterable=(), consume_multiple=True, converter=_converted),
     exit_on_error=False,
     print_error=False,
 )

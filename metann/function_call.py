@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from metann import registry
 from metann.errors import MetannError, unknown
-from metann.thresholds import format_threshold
+from metann.thresholds import DECIMALS, format_threshold, rounds_away
 
 _MOST = 1_000_000  # classes
 
@@ -48,6 +48,11 @@ class SwitchFunction(BaseModel):
                 raise MetannError(
                     f"switch function {text!r}: {name} must be {f'a whole number from 0 to {_MOST}' if whole else 'in [0, 1]'}"
                 )
+            if not whole and rounds_away(number):
+                raise MetannError(
+                    f"switch function {text!r}: {name} = {number} would be {round(number, DECIMALS):g}, as names keep 6 decimals"
+                )
+        numbers = tuple(number if name == "k" else round(number, DECIMALS) for name, number in zip(names, numbers, strict=True))
         return cls(name=match[1], parameters=numbers)
 
     def _texts(self) -> list[str]:

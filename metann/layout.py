@@ -32,6 +32,13 @@ JOBS = ".jobs.json"
 INDEX = "index.html"
 
 
+BENCHMARKED = frozenset(
+    """prepare_data train_network export_probabilities export_out_of_fold train_expert train_generic evaluate_mnn collect_mnn
+    search_cascade run_cascade train_mixture export_gate train_generator describe_generator adapt_tasks measure_latency""".split()  # noqa: SIM905
+)
+"""Rules whose times Snakemake writes beside what they make."""
+
+
 def table_of(name: str) -> str:
     """Where a table lies that a figure names: `results` over families, or one of tables/."""
     return RESULTS if name == "results" else TABLE.format(table=name)
@@ -75,6 +82,13 @@ def rule_of(benchmark: Path) -> str:
     if fields(benchmark.with_suffix(""), ADAPTED) is not None:
         return "adapt_tasks"
     return re.sub(r"_\d+$", "", benchmark.stem)
+
+
+def benchmarks(run: Path) -> Iterator[tuple[Path, str]]:
+    """The benchmark files of a run in order of their paths, and the rule of each; other people's tables in its folder are none."""
+    for path in sorted(run.rglob("*.tsv")):
+        if (rule := rule_of(path.relative_to(run))) in BENCHMARKED:
+            yield path, rule
 
 
 @cache

@@ -190,6 +190,13 @@ def test_a_run_answers_by_the_classifier_that_validation_prefers(described: Path
     with pytest.raises(MetannError, match=r"unknown experiment 'E3'.*E1, E2b"):
         package.load(tmp_path, experiment="E3")
     assert "6 classes" in found.described
+    for seed, experiment, said in ((1, "E1", "seed 0, but 1"), (0, "E2b", "experiment and generator 'E1_mlp', but 'E2b_mlp'")):
+        wrong = tmp_path / f"hypernetwork/seed_{seed}/{experiment}_mlp/classes.safetensors"
+        before = wrong.read_bytes()
+        shutil.copy2(tmp_path / "hypernetwork/seed_0/E1_mlp/classes.safetensors", wrong)
+        with pytest.raises(MetannError, match=f"was made for {said} is asked for"):
+            package.load(tmp_path, seed=seed, experiment=experiment)
+        wrong.write_bytes(before)
 
 
 @pytest.fixture(scope="module")

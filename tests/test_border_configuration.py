@@ -99,6 +99,9 @@ NO_TEXT = [
     ("comments alone", b"# run: a\n", "is empty"),
     ("two documents", b"run: a\n---\nrun: b\n", "several documents"),
     ("very deep", b"[" * 100_000, "nested too deep"),
+    ("itself", b"run: a\ndata: &d {name: digits, root: *d}\n", "line 2: the value there contains itself"),
+    ("itself in a list", b"run: a\nnetworks: {}\nseeds: &s [1, [2, *s]]\n", "line 3: the value there contains itself"),
+    ("itself at the top", b"&all\nrun: a\ntraining: *all\n", "the value there contains itself"),
     ("code", b"run: !!python/object/apply:os.system ['touch hacked']\n", "line 1 is no YAML: could not determine a constructor"),
     ("a tag of somebody's", b"run: a\nseeds: !range 0..3\n", "line 2 is no YAML: could not determine a constructor"),
     ("a key that is a list", b"run: a\n? [x, y]\n: b\n", "is no YAML: found unhashable key"),
@@ -120,7 +123,16 @@ def test_configurations_that_cannot_be_read(tmp_path: Path, make: Callable[[Path
         check_text(tmp_path / "c.yaml")
 
 
-@pytest.mark.parametrize("raw", [b"\xef\xbb\xbfrun: a\n", b'{\n\t"run": "a"\n}', "run: \u732b\n".encode(), b"run: a\r\nseeds: [0]\r\n"])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\xef\xbb\xbfrun: a\n",
+        b'{\n\t"run": "a"\n}',
+        "run: \u732b\n".encode(),
+        b"run: a\r\nseeds: [0]\r\n",
+        b"a: &a [1]\nb: [*a, *a]\nc: *a\n",
+    ],
+)
 def test_texts_that_are_taken(tmp_path: Path, raw: bytes) -> None:
     (tmp_path / "c.yaml").write_bytes(raw)
     check_text(tmp_path / "c.yaml")

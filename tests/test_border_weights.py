@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 from digits_networks import NETWORK, prepared, training
+from safetensors.torch import save_file
 from test_border_photos import made
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
+from metann import load
 from metann.config.data import DataSection
 from metann.config.network import NetworkSection
 from metann.config.section import read_section
@@ -24,8 +26,8 @@ from metann.stages.export_probabilities import export_probabilities
 from metann.stages.prepare_data import prepare_data
 from metann.stages.train_network import train_network
 from metann.tables.probabilities import read_probabilities
-from metann.weights.files import load_weights, read_header, save_weights
-from metann.weights.foreign import load_checkpoint
+from metann.weights.files import load_weights, read_header, save_tensors, save_weights
+from metann.weights.foreign import load_checkpoint, normalisation
 from metann.weights.published import pretrained
 
 pytestmark = pytest.mark.bad_input
@@ -133,6 +135,37 @@ def test_torchscript(tmp_path: Path, module: nn.Module) -> None:
     assert "weights_only" not in str(caught.value)
 
 
+def test_numbers_that_are_finite_as_float64_alone(tmp_path: Path, module: nn.Module) -> None:
+    state = {key: value.double() if value.is_floating_point() else value for key, value in module.state_dict().items()}
+    assert same(take(state, tmp_path / "w.pth")[0], module)
+    name = next(key for key, value in state.items() if value.ndim == 4)
+    state[name][0, 0, 0, 0] = 1e300
+    with pytest.raises(MetannError, match=f"{name} holds numbers beyond float32; check"):
+        take(state, tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("what", ["variance below zero", "huge"])
+def test_weights_that_are_finite_and_answer_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = prepared(Path("data"))
+    torch.manual_seed(0)
+    spoilt = build("small_cnn", 10, 1, 8, width=4, depth=2)
+    for key, value in spoilt.state_dict().items():
+        if what == "huge" and value.ndim > 1:
+            value.mul_(1e30)
+        elif what != "huge" and key.endswith("running_var"):
+            value.fill_(-1.0)
+    torch.save(spoilt.state_dict(), "w.pth")
+    network = NETWORK.model_copy(update={"weights": "w.pth"})
+    train_network(name="mine", network=network, training=training(), data=data, seed=0, output=Path("out"))
+    with pytest.raises(MetannError, match=r"the network of out/weights.safetensors: answers (NaN|-?inf) for sample \d+ \(") as caught:
+        export_probabilities(weights=[Path("out/weights.safetensors")], data=data, output=Path("out/p.parquet"), device="cpu")
+    assert "delete" not in str(caught.value)
+    assert not Path("out/p.parquet").exists()
+    with pytest.raises(MetannError, match=r"mine: answers (NaN|-?inf) for sample 0"):
+        load(Path("out/weights.safetensors")).answer(read_prepared(data).images_NCHW[:3])
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
 def test_numbers_that_are_not_finite(tmp_path: Path, module: nn.Module, value: float, name: str) -> None:
@@ -236,6 +269,71 @@ def test_case_numbers_as_class_names_with_weights(
     assert "WARNING: test: accuracy" in said
     assert "is chance (0.0833 for 12 classes); likely causes: another order of the classes (data.classes)" in said
     assert prepared_by_text.info.class_names[1] == "10"
+
+
+# --- files of metann as `weights` -----------------------------------------------------------------------------------
+
+OWN = HEADER | {"architecture": "small_cnn", "class_names": list("abcdefghij"), "mean": [0.5], "std": [0.25]}
+
+
+def given(path: Path, **also: object) -> tuple[nn.Module, dict[str, Any]]:
+    return pretrained("small_cnn", str(path), HEADER | {"class_names": list("abcdefghij")} | also)
+
+
+def sealed_as(path: Path, module: nn.Module, header: dict[str, Any]) -> Path:
+    save_tensors(path, module.state_dict(), header)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [
+        (OWN | {"class_names": list("jihgfedcba")}, r"was made for class_names\[0\] 'j', but 'a' is asked for"),
+        ({"class_names": list("jihgfedcba")}, r"was made for class_names\[0\] 'j'"),
+        (OWN | {"num_classes": "ten"}, "the header of .* num_classes = 'ten'"),
+        (OWN | {"class": 3, "dataset_threshold": 0.1}, "was made for class 3 alone; use the weights of the whole network"),
+        (OWN | {"kind": "photograph"}, "holds a photograph and not one network; give the weights.safetensors of train-network"),
+        (OWN | {"settings": {"width": 8, "depth": 2}}, "was made for settings"),
+    ],
+    ids=["order", "order and nothing else", "type", "expert", "kind", "settings"],
+)
+@pytest.mark.parametrize("name", ["w.safetensors", "W.SAFETENSORS"])
+def test_a_header_of_metann_is_believed_or_refused(tmp_path: Path, module: nn.Module, header: dict, says: str, name: str) -> None:
+    with pytest.raises(MetannError, match=says) as caught:
+        given(sealed_as(tmp_path / name, module, header))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_header_that_is_no_json_is_not_taken_for_none(tmp_path: Path, module: nn.Module) -> None:
+    save_file(module.state_dict(), tmp_path / "w.safetensors", {"metann": "{broken"})
+    with pytest.raises(MetannError, match=r"the header of .* is damaged \(no JSON\), so its classes cannot be compared"):
+        given(tmp_path / "w.safetensors")
+    save_file(module.state_dict(), tmp_path / "w.safetensors", {"format": "pt"})
+    assert same(given(tmp_path / "w.safetensors")[0], module)
+    assert same(given(sealed_as(tmp_path / "W.SafeTensors", module, OWN))[0], module)
+
+
+@pytest.mark.parametrize(("left", "says"), [("mean", "says mean and no std"), ("std", "says std and no mean")])
+def test_half_a_normalisation(tmp_path: Path, module: nn.Module, left: str, says: str) -> None:
+    path = sealed_as(tmp_path / "w.safetensors", module, {key: value for key, value in OWN.items() if key not in {"mean", "std"} - {left}})
+    _, found = given(path)
+    with pytest.raises(MetannError, match=f"{says}; give mean and std of the network"):
+        normalisation(((), ()), found, {"channels": 1}, str(path))
+    assert normalisation(((0.5,), (0.5,)), found, {"channels": 1}, str(path))[0] == {"mean": [0.5], "std": [0.5]}
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_protocols_of_pickles(tmp_path: Path, module: nn.Module, protocol: int, zipped: bool) -> None:
+    torch.save(module.state_dict(), tmp_path / "w.pt", pickle_protocol=protocol, _use_new_zipfile_serialization=zipped)
+    if protocol < 4:
+        assert same(given(tmp_path / "w.pt")[0], module)
+        return
+    with pytest.raises(
+        MetannError, match=f"w.pt holds a pickle of protocol {protocol}, .*: save its state_dict alone, without pickle_protocol"
+    ):
+        given(tmp_path / "w.pt")
 
 
 # --- more of the same kinds -----------------------------------------------------------------------------------------

@@ -93,6 +93,14 @@ def test_switch_functions_are_read(text: str, slug: str, spelled: str) -> None:
     assert SwitchFunction.parse(str(function)) == function
 
 
+SWITCH = {"architecture": "small_cnn", "settings": {"width": 4, "depth": 2}}
+TABLE = {"probabilities": "p.csv"}
+
+
+def network_of(values: dict[str, Any]) -> dict[str, Any]:
+    return {"networks": {"switch": values}}
+
+
 BAD: list[tuple[str, dict[str, Any], str]] = [
     ("unknown key", {"epochs": 3}, r"unknown key 'epochs'; known: cascade, data, figures"),
     ("misspelt key in a section", {"training": {"epoch": 3}}, r"'training\.epoch' \(did you mean 'epochs'\?\); known: batch_size"),
@@ -159,10 +167,74 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
         {"networks": {"switch": {"architecture": "small_cnn", "training": {"epoch": 3}}}, "mnn": {"controls": []}},
         r"networks\.switch\.training\.epoch",
     ),
+    (
+        "yes for a number of epochs",
+        {"training": {"early_stop": True}},
+        r"training\.early_stop: True is or holds true or false, .* write a number",
+    ),
+    ("yes for a rate", {"training": {"learning_rate": True}}, r"training\.learning_rate: True"),
+    ("yes for a seed", {"seeds": [0, True]}, r"seeds: \[0, True\] is or holds"),
+    ("yes for a tail", {"mnn": {"expert": {"tail": True}}}, r"mnn\.expert\.tail: True"),
+    ("yes for a network's epochs", {"networks": {"switch": SWITCH | {"training": {"epochs": True}}}}, r"switch\.training\.epochs: True"),
+    ("no for a size", {"mixture": {"experts": {"number": False}}}, r"mixture\.experts\.number: False"),
+    ("yes for classes per job", {"mnn": {"classes_per_job": True}}, r"mnn\.classes_per_job: True"),
+    ("yes for a weight", {"mixture": {"settings": [{"regularisers": {"importance": True}}]}}, r"regularisers: \{'importance': True\}"),
+    (
+        "more decimals than a name has",
+        {"mnn": {"test_thresholds": [1e-7]}},
+        r"mnn\.test_thresholds: threshold 1e-07 would be 0,",
+    ),
+    (
+        "two thresholds that would be one",
+        {"mnn": {"dataset_thresholds": [0.1234567, 0.1234568]}},
+        "thresholds 0.1234567 and 0.1234568 would both be 0.123457",
+    ),
+    ("more decimals of a function", {"mnn": {"switch_functions": ["top_p(0.9999999)"]}}, "p = 0.9999999 would be 1,"),
+    ("a seed beyond a table", {"seeds": [10**30]}, "less than 9223372036854775808"),
+    ("a split beyond a table", {"data": {"split_seed": 10**30}}, r"data\.split_seed = 10+: input should be less than or equal to"),
+    ("a stream beyond a table", {"cascade": {"workload": {"seed": 10**30}}}, r"cascade\.workload\.seed = 10+"),
+    ("weights beside a table", network_of(TABLE | {"weights": "x.pt"}), r"weights = 'x.pt' is of 'architecture', .* has 'probabilities'"),
+    ("settings beside a table", network_of(TABLE | {"settings": {"width": 3}}), "settings = .* is of 'architecture'"),
+    ("training beside a table", network_of(TABLE | {"training": {"epochs": 3}}), "training = .* is of 'architecture'"),
+    ("labels beside a network", network_of(SWITCH | {"labels": "y.npy"}), "labels = 'y.npy' is of 'probabilities', .* has 'architecture'"),
+    ("macs beside a network", network_of(SWITCH | {"macs": 1e6}), "macs = '1000000.0' is of 'probabilities'"),
+    (
+        "split beside a network",
+        network_of(SWITCH | {"split": "val"}),
+        "split = 'val' is of 'probabilities', .* by the section 'data'; leave",
+    ),
+    ("rows beside a network", network_of(SWITCH | {"val_rows": 5}), "val_rows = '5' is of 'probabilities'"),
+    ("epochs of weights", network_of(SWITCH | {"weights": "x.pt", "training": {"epochs": 3}}), r"training\.epochs is of networks that are"),
+    ("infinite macs", network_of(TABLE | {"macs": float("inf")}), "macs = inf: input should be"),
+    ("macs beyond a table", network_of(TABLE | {"macs": 1e30}), r"macs = 1e\+30: input should be less than or equal to"),
+    ("infinite budget", {"cascade": {"budget": float("inf")}}, r"cascade\.budget = inf: input should be"),
+    ("no depth", network_of(SWITCH | {"settings": {"depth": 0}}), "setting depth = 0 of small_cnn is not above 0"),
+    ("depth below zero", network_of(SWITCH | {"settings": {"depth": -1}}), "setting depth = -1 of small_cnn is not above 0"),
+    ("no width of experts", {"mixture": {"experts": {"settings": {"width": 0.0}}}}, "setting width = 0.0 of fashion_expert is not above 0"),
+    ("no dataset thresholds", {"mnn": {"dataset_thresholds": []}}, r"mnn\.dataset_thresholds = .* at least 1 item"),
+    ("no test thresholds", {"mnn": {"test_thresholds": []}}, r"mnn\.test_thresholds = .* at least 1 item"),
+    ("nothing to do", {"networks": {}}, "there is nothing to do: no networks, and no section of mnn, cascade"),
+    ("a network of a cascade twice", {"cascade": {"networks": ["wide", "wide"]}}, "cascade.networks names 'wide' twice"),
+    ("permutations without end", {"statistics": {"permutations": 10**12}}, r"statistics\.permutations = 10+: .* equal to 10000000"),
+    ("a grid without end", {"cascade": {"grid": 10**12}}, r"cascade\.grid = 10+: .* equal to 10000000"),
+    ("endless phase", {"mixture": {"settings": [{"phases": [{"share": float("inf")}]}]}}, "share = inf: input should be"),
+    (
+        "endless temperature",
+        {"mixture": {"settings": [{"temperature": {"gate": "inf"}}]}},
+        "temperature 'inf' is not above 0, or not finite",
+    ),
     ("one fold", {"mnn": {"folds": 1}}, "greater than or equal to 2"),
     ("confidence of one", {"statistics": {"confidence": 1}}, "less than 1"),
     ("classes per job of zero", {"mnn": {"classes_per_job": 0}}, "greater than or equal to 1"),
 ]
+
+
+def test_keys_of_the_other_kind_that_change_nothing_are_taken() -> None:
+    """Flags spell out every default."""
+    found = read_section(NetworkSection, SWITCH | {"split": "test", "val_rows": 0, "macs": None, "training": {}})
+    assert found == read_section(NetworkSection, SWITCH)
+    read_section(NetworkSection, TABLE | {"settings": {}, "training": {}, "mean": (), "macs": 1e18})
+    read_section(NetworkSection, SWITCH | {"weights": "x.pt", "training": {"device": "cpu", "threads": 2}})
 
 
 @pytest.mark.parametrize(("what", "values", "says"), BAD, ids=[case[0] for case in BAD])
@@ -170,9 +242,6 @@ def test_bad_values_are_one_line(what: str, values: dict[str, Any], says: str) -
     with pytest.raises(MetannError, match=says) as error:
         read_section(Config, values)
     assert "\n" not in str(error.value), what
-
-
-SWITCH = {"architecture": "small_cnn", "settings": {"width": 4, "depth": 2}}
 
 
 @pytest.mark.parametrize(

@@ -182,6 +182,7 @@ def _rewrite_expert(folder: Path, **metadata: object) -> None:
         (lambda folder: _rewrite_expert(folder, digest="d2"), {}, r"class_2.* is of another dataset \(d2\)"),
         (lambda folder: _rewrite_expert(folder, dataset_threshold=0.3), {}, "was trained at dataset threshold 0.3, not 0.1"),
         (lambda folder: _rewrite_expert(folder, seed=5), {}, "is of seed 5, .* of seed 0"),
+        (lambda folder: _rewrite_expert(folder, switch="twin"), {}, "class_2.* is of switch 'twin', .* of 'switch'"),
         (None, {"combine": "sum"}, "combine = 'sum': input should be 'product', 'product_calibrated' or 'replace'"),
         (None, {"temperature": "test"}, "temperature = 'test': input should be 'none' or 'validation'"),
         (None, {"test_thresholds": [1.5]}, r"threshold 1\.5 is not a number in \[0, 1\]"),

@@ -102,4 +102,9 @@ def test_errors(data: Path, folds: list[Path], tmp_path: Path) -> None:
     save_weights(tmp_path / "w.safetensors", module, header | {"class_names": [*header["class_names"][:-1], "ten"]})
     with pytest.raises(MetannError, match="class_names"):
         export_probabilities(weights=[tmp_path / "w.safetensors"], data=data, output=tmp_path / "p.parquet")
+    with pytest.raises(MetannError, match=r"fold_0.weights.safetensors was made for fold 0 alone; use the weights of the whole network"):
+        export_probabilities(weights=folds[:1], data=data, output=tmp_path / "p.parquet", network="switch", seed=5)
+    save_weights(tmp_path / "w.safetensors", module, header | {"class": 3, "dataset_threshold": 0.1})
+    with pytest.raises(MetannError, match="was made for class 3 alone; use the weights of the whole network"):
+        export_probabilities(weights=[tmp_path / "w.safetensors"], data=data, output=tmp_path / "p.parquet")
     assert not (tmp_path / "p.parquet").exists()

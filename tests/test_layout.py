@@ -10,7 +10,7 @@ from metann import layout
 from metann.thresholds import format_threshold, parse_threshold
 
 
-@given(st.integers(0, 999), st.floats(0, 1).map(parse_threshold), st.integers(0, 9999))
+@given(st.integers(0, 999), st.integers(0, 10**6).map(lambda n: parse_threshold(n / 10**6)), st.integers(0, 9999))
 def test_a_filled_pattern_gives_its_fields_back(seed: int, threshold: float, c: int) -> None:
     path = layout.place("", layout.EXPERT, seed=seed, dataset_threshold=threshold, c=c)
     assert layout.fields(path, layout.EXPERT) == {"seed": str(seed), "dataset_threshold": format_threshold(threshold), "c": str(c)}

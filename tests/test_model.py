@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import metann
+from hostile import header_of, rewrite
 from PIL import Image
 
 import metann as package
@@ -241,6 +242,30 @@ def test_bad_choices_are_one_line(run: Path, tmp_path: Path) -> None:
         with pytest.raises(MetannError, match=text) as error:
             load(*arguments, **choice)
         assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("what", "change", "says"),
+    [
+        ("switch", {"network": "twin"}, "was made for network 'twin', but 'small' is asked for"),
+        ("switch", {"class": 3}, "was made for class 3 alone; use the weights of the whole network"),
+        ("switch", {"fold": 0, "folds": 2}, "was made for fold 0 alone"),
+        ("expert", {"network": "twin"}, "class_3/weights.safetensors was made for network 'twin', but 'small' is asked for"),
+        ("prefix", {"seed": 1}, r"prefix.parquet is of seed 1, its folder of 0"),
+        ("prefix", {"dataset_threshold": 0.2}, r"prefix.parquet is of dataset_threshold 0.2, its folder of 0.1"),
+    ],
+)
+def test_parts_of_a_meta_neural_network_that_do_not_belong_together(run: Path, tmp_path: Path, what: str, change: dict, says: str) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    places = {
+        "switch": layout.place(copy, f"{layout.NETWORK}/weights.safetensors", network="small", seed=0),
+        "expert": layout.place(copy, f"{layout.EXPERT}/weights.safetensors", seed=0, dataset_threshold=0.1, c=3),
+        "prefix": layout.place(copy, f"{layout.EVALUATION}/prefix.parquet", seed=0, dataset_threshold=0.1),
+    }
+    rewrite(places[what], header_of(places[what]) | change)
+    with pytest.raises(MetannError, match=says):
+        pack(copy, output=tmp_path / "model.safetensors", family="mnn")
+    assert not (tmp_path / "model.safetensors").exists()
 
 
 def test_parts_of_a_cascade_that_do_not_belong_together(run: Path, tmp_path: Path) -> None:

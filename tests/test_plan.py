@@ -305,6 +305,13 @@ def test_clock_reads_back(seconds: float) -> None:
         (["--interruptions", 1], "not a probability"),
         (["--devices", 0], "at least 1"),
         (["--price", -1], "negative"),
+        (["--price", "inf"], "--price inf is no finite number"),
+        (["--network-seconds", "nan"], "--network-seconds nan is no finite number; give one from 0 on"),
+        (["--network-seconds", 1, "--expert-seconds", "inf"], "--expert-seconds inf is no finite number"),
+        (["--expert-seconds", -1], "--expert-seconds -1.0 is negative"),
+        (["--checkpoint-seconds", "inf"], "both finite"),
+        (["--restart-seconds", "nan"], "both finite"),
+        (["--config", "circle.yaml"], "circle.yaml, line 2: the value there contains itself"),
         (["--checkpoint-seconds", 0], "--checkpoint-seconds 0"),
         (["--figure", "plan.gif"], "neither in .png"),
         (["--run", "broken"], "is not a benchmark file"),
@@ -317,6 +324,7 @@ def test_bad_input_is_one_line(tmp_path: Path, arguments: list, says: str) -> No
     write_run(tmp_path / "other")
     (tmp_path / "other/networks/wide/seed_0/train_network.tsv").unlink()
     (tmp_path / "config.yaml").write_text((ROOT / "presets/digits.yaml").read_text())
+    (tmp_path / "circle.yaml").write_text("run: a\ndata: &d {name: digits, root: *d}\n")
     done = metann("plan", *arguments, cwd=tmp_path, check=False)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1

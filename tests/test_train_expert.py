@@ -62,6 +62,7 @@ def test_states(data: Path, switch: Path, made_up: Path, tmp_path: Path, c: int,
     assert facts["positives"] == (table.label[mine] == c).sum()
     assert facts["composition"] == np.bincount(table.label[mine], minlength=10).tolist()
     assert (facts["class"], facts["dataset_threshold"], facts["seed"]) == (c, 0.5, 0)
+    assert answers.metadata["switch"] == "switch", "evaluate-mnn compares it with the table that it is given"
     asked = np.concatenate([table.rows("val"), table.rows("test")])
     np.testing.assert_array_equal(answers.sample_id, table.sample_id[asked])
     untrained = (folder / "training.csv").read_text().count("\n") == 1
@@ -190,6 +191,10 @@ def test_errors(data: Path, switch: Path, tmp_path: Path) -> None:
     table = digits_networks.exported(other, digits_networks.switch(other, tmp_path / "theirs"))
     with pytest.raises(MetannError, match="was made for digest"):
         digits_networks.experts(other, switch, tmp_path / "e", [3], probabilities=table)
+    mine = read_probabilities(switch.parent / "probabilities.parquet")
+    write_probabilities(table, replace(mine, metadata=mine.metadata | {"network": "twin"}))
+    with pytest.raises(MetannError, match=r"is of network 'twin', .*weights.safetensors of 'switch'; give the switch's own table"):
+        digits_networks.experts(data, switch, tmp_path / "e", [3], probabilities=table)
     with pytest.raises(MetannError, match="no table"):
         digits_networks.experts(data, switch, tmp_path / "e", [3], probabilities=tmp_path / "nothing.parquet")
     assert not (tmp_path / "e").exists()

@@ -1,6 +1,7 @@
 """Experts that are tails, from the switch or a second body, for one class or for all: on scikit-learn's digits, to the end."""
 
 import json
+import shutil
 from pathlib import Path
 
 import digits_networks
@@ -193,6 +194,11 @@ def test_what_runs_is_what_the_tables_say(run: Path, given: dict, rule: str, tmp
         assert len([name for name in ran if name.startswith("expert")]) == lengths_N[asked]
         on_second = section.get("body") == "second" and section.get("tail") != 0
         assert ("second trunk" in ran) == (on_second and lengths_N[asked] > 0)
+        if on_second:
+            copy = shutil.copytree(run, tmp_path / str(function))
+            shutil.copy2(place(copy), place(copy, "second"))
+            with pytest.raises(MetannError, match="was made for network 'switch', but 'second' is asked for"):
+                metann.load(copy, switch_function=str(function))
 
 
 def test_the_generic_expert_is_trained_as_long_as_all_together(run: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from browser import Browser, needed
+from conftest import ROOT
 from synthetic import make_run
 
 from metann import layout
@@ -153,11 +154,26 @@ def test_the_page_is_the_same_again(run: Path) -> None:
 def test_bad_input_is_one_line(run: Path, tmp_path: Path) -> None:
     with pytest.raises(MetannError, match=r"no table .*results\.parquet"):
         write_page(run=tmp_path)
-    bad = run / "bad.tsv"
-    bad.write_text("s\tx\nmany\t1\n")
-    with pytest.raises(MetannError, match="is no benchmark"):
-        write_page(run=run)
-    bad.unlink()
+    bad = run / "mnn/collect_mnn.tsv"
+    before = bad.read_bytes()
+    for content, says in ((b"s\tx\nmany\t1\n", "is no benchmark"), (b"\xff\xfe\x00", "cannot read .* as text")):
+        bad.write_bytes(content)
+        with pytest.raises(MetannError, match=says):
+            write_page(run=run)
+    bad.write_bytes(before)
+
+
+def test_tables_of_others_in_the_folder_of_a_run_are_left_alone(run: Path) -> None:
+    known = [rule for _, rule in layout.benchmarks(run)]
+    for name in ("notes.tsv", "networks/notes_1.tsv", "mnn/seed_0/my collect_mnn.tsv"):
+        (run / name).write_bytes(b"\xff\xfe what I think of it")
+    assert [rule for _, rule in layout.benchmarks(run)] == known == ["collect_mnn", "train_expert"]
+
+
+def test_every_rule_that_is_timed_is_on_the_page() -> None:
+    text = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    named = {match.removesuffix("_{group[0]}") for match in re.findall(r"/(\w+(?:_\{group\[0\]\})?)\.tsv\"", text)}
+    assert named | {"adapt_tasks"} == layout.BENCHMARKED
 
 
 @pytest.mark.parametrize(

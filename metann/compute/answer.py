@@ -40,8 +40,34 @@ class Answer:
 
 
 def answer_of(p_NK: np.ndarray, ran_NP: np.ndarray, macs_P: Sequence[int], parts: Sequence[str], **also: Any) -> Answer:
-    """An `Answer` whose costs are those of the parts that ran."""
+    """An `Answer` whose costs are those of the parts that ran.
+
+    Raises:
+        MetannError: probabilities that are no numbers.
+    """
+    check_numbers(" and ".join(parts[:3]) + (" ..." if len(parts) > 3 else ""), p_NK)
     return Answer(np.asarray(p_NK, np.float64), ran_NP, ran_NP.astype(np.int64) @ np.array(macs_P, np.int64), tuple(parts), **also)
+
+
+def check_numbers(who: str, answers_NK: np.ndarray, sample_id_N: np.ndarray | None = None) -> None:
+    """Refuse answers that are not finite: the largest of them would be the first class.
+
+    Args:
+        who: answers.
+        answers_NK: logits or probabilities.
+        sample_id_N: of the images; None: they are counted.
+
+    Raises:
+        MetannError: naming the first such image.
+    """
+    bad_N = ~np.isfinite(answers_NK).all(axis=1)
+    if bad_N.any():
+        row = int(np.argmax(bad_N))
+        said = answers_NK[row][~np.isfinite(answers_NK[row])][0]
+        raise MetannError(
+            f"{who}: answers {'NaN' if np.isnan(said) else said} for sample {row if sample_id_N is None else sample_id_N[row]} "
+            f"({int(bad_N.sum())} of {len(bad_N)} images); its weights are none that a training ends with: train again, or give others"
+        )
 
 
 def pixels(images_NCHW: Tensor | np.ndarray, channels: int, image_size: int) -> Tensor:

@@ -7,7 +7,8 @@ from pydantic import BeforeValidator, Field, FiniteFloat, field_validator, model
 from metann import registry
 from metann.config.cascade_answers import AnswerRule, answer_taken
 from metann.config.figures import figures_of
-from metann.config.section import Positive, Section
+from metann.config.network import Macs
+from metann.config.section import NonNegative, Positive, Section
 from metann.errors import MetannError, unknown
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -47,7 +48,7 @@ class WorkloadSection(Section):
     """Share of the duplicates that are turned by a quarter or a half, or mirrored."""
     shuffled: bool = True
     """Mix originals and duplicates; false: duplicates come last."""
-    seed: Annotated[int, Field(ge=0)] = 42
+    seed: NonNegative = 42
     """Of duplicates, turns and order."""
 
 
@@ -129,11 +130,11 @@ class CascadeSearch(Section):
     """Which answers are tried, in place of `postcheck`: second, more_confident, mean, product."""
     temperature: Literal["none", "validation"] = "none"
     """Calibrate every network on validation first."""
-    grid: Annotated[int, Field(ge=2)] = 2000
+    grid: Annotated[int, Field(ge=2, le=10_000_000)] = 2000
     """Thresholds of the published uniform grid, searched beside all distinct scores."""
     target: Share | Literal["best_network"] = "best_network"
     """An accuracy, or that of the best single network on validation."""
-    budget: Annotated[float, Field(gt=0)] | None = None
+    budget: Macs | None = None
     """Multiply-accumulates per image, on average."""
 
     @model_validator(mode="before")
@@ -208,6 +209,9 @@ class CascadeSection(CascadeSearch, CascadeChoice, CascadeRun):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
+        twice = next((name for name in self.networks if self.networks.count(name) > 1), None)
+        if twice is not None:
+            raise MetannError(f"cascade.networks names {twice!r} twice; give each once")
         if self.objective == "budget" and self.budget is None:
             raise MetannError("cascade.objective is 'budget'; give cascade.budget in multiply-accumulates per image")
         if self.every_chain and "figures" not in self.model_fields_set:

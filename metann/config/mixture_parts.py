@@ -3,6 +3,7 @@
 These are the parts of a setting; `metann.config.mixture_setting` puts them together.
 """
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
@@ -146,8 +147,8 @@ class TemperatureSection(Section):
         except ValueError:
             name, numbers = read_call(text, "temperature", TEMPERATURES)
             numbers = numbers[::3] if name == "decay" else numbers
-        if any(not number > 0 for number in numbers):
-            raise MetannError(f"temperature {text!r} is not above 0")
+        if any(not 0 < number < math.inf for number in numbers):
+            raise MetannError(f"temperature {text!r} is not above 0, or not finite")
         return text
 
 
@@ -212,7 +213,7 @@ class MixtureTraining(Section):
 class PhaseSection(Section):
     """One phase of a training: what learns, from which weights, and what differs from the setting."""
 
-    share: Annotated[float, Field(gt=0)] = 1.0
+    share: Annotated[float, Field(gt=0, le=1_000)] = 1.0
     """Epochs, as a share of training.epochs; at least one."""
     train: Annotated[tuple[Part, ...], Field(min_length=1)] = ("experts", "gate")
     """What learns; the rest keeps its weights and batch statistics."""

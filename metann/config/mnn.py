@@ -14,7 +14,7 @@ from metann.errors import MetannError, one_of, unknown
 from metann.function_call import SwitchFunction
 from metann.thresholds import expand_thresholds
 
-Thresholds = Annotated[tuple[float, ...], BeforeValidator(expand_thresholds)]
+Thresholds = Annotated[tuple[float, ...], BeforeValidator(expand_thresholds), Field(min_length=1)]
 
 
 class ExpertSection(TrainingSection):

@@ -39,6 +39,8 @@ def check_architecture(architecture: str, settings: Settings) -> None:
         wanted = _SETTING_TYPES.get(known.get(key, ""))
         if wanted and (not isinstance(value, wanted) or isinstance(value, bool) != (wanted is bool)):
             raise MetannError(f"setting {key} = {value!r} of {architecture} is not of type {known[key]}")
+        if wanted in (int, int | float) and value <= 0 and "/" not in architecture and registry.own_network(architecture) is None:
+            raise MetannError(f"setting {key} = {value!r} of {architecture} is not above 0, and no network is of such a size")
         if isinstance(value, int | float) and not abs(value) <= _LARGEST:
             raise MetannError(f"setting {key} = {value!r} of {architecture} is beyond {_LARGEST:,}, which no network is")
 
@@ -58,6 +60,13 @@ def _home_of_file(weights: str | None) -> str | None:
 
 Channels = tuple[Annotated[float, Field(allow_inf_nan=False)], ...]
 Spread = tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...]
+
+
+Macs = Annotated[float, Field(gt=0, le=1e18, allow_inf_nan=False)]  # what a table's header holds
+
+_OF_A_TABLE = ("labels", "split", "val_rows", "macs")
+_OF_A_NETWORK = ("settings", "training", "weights", "mean", "std")
+_OF_THE_MACHINE = {"device", "threads"}
 
 
 class NetworkSection(Section):
@@ -83,7 +92,7 @@ class NetworkSection(Section):
     """Of an imported table without a column 'split'."""
     val_rows: Annotated[NonNegative | str, BeforeValidator(_number_or_name)] = 0
     """Imported: so many rows become the validation split; or a column that marks them, or a file of their ids."""
-    macs: Annotated[float, Field(gt=0)] | None = None
+    macs: Macs | None = None
     """Imported: multiply-accumulates per image, for the cost axis."""
 
     @model_validator(mode="after")
@@ -92,15 +101,26 @@ class NetworkSection(Section):
             raise MetannError("a network needs either 'architecture' or 'probabilities'")
         if self.probabilities is not None and self.probabilities.suffix == ".npy" and self.labels is None:
             raise MetannError(f"probabilities {self.probabilities} need 'labels': an .npy file with the true class of each row")
+        self._of_one_kind()
         if bool(self.mean) != bool(self.std) or len(self.mean) != len(self.std):
             raise MetannError(f"{len(self.mean)} numbers of mean and {len(self.std)} of std; give both, one for each channel")
         if self.mean and self.weights is None:
             raise MetannError("mean and std are of 'weights' made elsewhere; a network that is trained here takes those of its images")
-        if isinstance(self.val_rows, str) and self.probabilities is None:
-            raise MetannError(f"val_rows = {self.val_rows!r} is of 'probabilities'; images are split by the section 'data'")
         if self.architecture is not None:
             check_architecture(self.architecture, self.settings)
         return self
+
+    def _of_one_kind(self) -> None:
+        """Refuse keys that a network of this kind does not read; a key that says no more than its default changes nothing."""
+        kind, others = ("architecture", _OF_A_TABLE) if self.probabilities is None else ("probabilities", _OF_A_NETWORK)
+        given = [key for key in others if key in self.model_fields_set and getattr(self, key) != type(self).model_fields[key].default]
+        if given:
+            value = getattr(self, given[0])
+            why = "; images are split by the section 'data'" if given[0] in ("split", "val_rows") else ""
+            other = "probabilities" if kind == "architecture" else "architecture"
+            raise MetannError(f"{given[0]} = {str(value)[:80]!r} is of '{other}', and this network has '{kind}'{why}; leave it out")
+        if self.weights is not None and (unused := sorted(set(self.training) - _OF_THE_MACHINE)):
+            raise MetannError(f"training.{unused[0]} is of networks that are trained here; 'weights' are taken as they are: leave it out")
 
     @property
     def imported(self) -> bool:

@@ -78,6 +78,8 @@ class Config(Section):
     def _references(self) -> "Config":
         if self.mnn:
             self.mnn.check(self.networks)
+        if not self.networks and not self.families:
+            raise MetannError(f"there is nothing to do: no networks, and no section of {', '.join(registry.FAMILIES)}; add one")
         if self.cascade:
             self.cascade.network_names(list(self.networks))
         if len(set(self.seeds)) != len(self.seeds):

@@ -1,16 +1,18 @@
 """Sections of a configuration in general: reading with one-line errors, and writing as command-line flags."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from metann.errors import MetannError, meant, one_of
 
-Positive = Annotated[int, Field(ge=1)]
-NonNegative = Annotated[int, Field(ge=0)]
+MOST = 2**63 - 1
+"""The largest whole number that a table can hold."""
+Positive = Annotated[int, Field(ge=1, le=MOST)]
+NonNegative = Annotated[int, Field(ge=0, le=MOST)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
 
 
@@ -25,11 +27,32 @@ def at_home(path: Path) -> Path:
 AnyPath = Annotated[Path, AfterValidator(at_home)]
 
 
+def _types(annotation: Any) -> set[Any]:
+    """The plain types that values of an annotation have, those in lists and mappings too."""
+    inner = () if get_origin(annotation) is Literal else get_args(annotation)
+    return set().union(*map(_types, inner)) if inner else {annotation}
+
+
+def _truths(value: Any) -> bool:
+    """Whether a value is true or false, or holds one."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    return any(map(_truths, value)) if isinstance(value, list | tuple) else isinstance(value, bool)
+
+
 class Section(BaseModel):
-    """Base of all sections: unknown keys are errors, values never change after reading."""
+    """Base of all sections: unknown keys are errors, values never change after reading, and a yes is no number."""
 
     # The text below a field is its help on the command line.
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, given: Any, info: ValidationInfo) -> Any:
+        types = _types(cls.model_fields[info.field_name].annotation)
+        if types & {int, float} and not types & {bool, Any} and _truths(given):
+            raise MetannError(f"{given!r} is or holds true or false, which is how YAML reads yes, no, on and off; write a number")
+        return given
 
 
 def first_problem(error: ValidationError, prefix: str = "") -> str:

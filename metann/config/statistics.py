@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from metann.config.section import Positive, Section
+from metann.config.section import Section
 
 
 class StatisticsSection(Section):
@@ -12,5 +12,5 @@ class StatisticsSection(Section):
 
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     """Of every interval."""
-    permutations: Positive = 2000
+    permutations: Annotated[int, Field(ge=1, le=10_000_000)] = 2000
     """For the p of the best of all test cells."""

@@ -17,7 +17,7 @@ from metann.hypernetwork.classifiers import answer, build_classifier
 from metann.hypernetwork.generators import Generator, build_generator
 from metann.hypernetwork.schemes import Task
 from metann.tables.frames import read_arrow
-from metann.weights.files import fill, load_state, read_header, save_weights
+from metann.weights.files import check_header, fill, load_state, read_header, save_weights
 from metann.weights.unfilled import at_most
 
 GENERATOR, CLASSIFIER = "generator", "generated classifier"
@@ -146,13 +146,16 @@ class GeneratedClassifier:
             MetannError: nothing there, a file that is broken or another thing, or a choice that the run does not have.
         """
         path = Path(path)
+        made_for: dict[str, object] = {}
         if path.is_dir():
-            path = _of_run(path, {"seed": seed, "experiment": experiment, "generator": generator})
+            path, made_for = _of_run(path, {"seed": seed, "experiment": experiment, "generator": generator})
         elif any(value is not None for value in (seed, experiment, generator)):
             raise MetannError(f"{path} is one classifier; give the folder of a run to choose seed, experiment or generator")
         header = read_header(path)
         if header.get("kind") != CLASSIFIER:
             raise MetannError(f"{path} is no generated classifier; make one with: metann adapt GENERATOR --negative .. --positive ..")
+        of_folder = {"seed": header.get("seed"), "experiment and generator": f"{header['experiment']}_{header['generator']}"}
+        check_header(path, of_folder, made_for)
         state = load_state(path)
         with at_most(state, path):
             classifier = build_classifier(header["classifier"], header["channels"], header["image_size"], **header["settings"])
@@ -203,8 +206,11 @@ class GeneratedClassifier:
         save_weights(Path(path), self.parameters | {"z": self.z_MD}, self.header)
 
 
-def _of_run(run: Path, choice: Mapping[str, object]) -> Path:
-    """The file of a run's classifier for all classes that a choice names; of several the most right on validation images."""
+def _of_run(run: Path, choice: Mapping[str, object]) -> tuple[Path, dict[str, object]]:
+    """The file of a run's classifier for all classes that a choice names, and what its folder says that it was made for.
+
+    Of several the most right on validation images.
+    """
     known = list(layout.found(run, CLASSES))
     for name, value in choice.items():
         if value is not None:
@@ -214,4 +220,5 @@ def _of_run(run: Path, choice: Mapping[str, object]) -> Path:
                 raise unknown(name, value, dict.fromkeys(known_values), f"the configuration of {run}")
     if not known:
         raise MetannError(f"{run} holds no classifier that a generator wrote; give the folder of a finished run")
-    return max((path for path, _ in known), key=lambda path: read_header(path).get("val_accuracy", 0.0))
+    path, named = max(known, key=lambda one: read_header(one[0]).get("val_accuracy", 0.0))
+    return path, {"seed": int(named["seed"]), "experiment and generator": f"{named['experiment']}_{named['generator']}"}

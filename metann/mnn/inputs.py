@@ -56,6 +56,8 @@ def read_experts(paths: list[Path], dataset_threshold: float, switch: Probabilit
             )
         if (other := switch.metadata.get("seed")) is not None and seed is not None and seed != other:
             raise MetannError(f"{path} is of seed {seed}, {switch.where} of seed {other}; give tables of one seed")
+        if (name := switch.metadata.get("network")) is not None and expert.metadata.get("switch", name) != name:
+            raise MetannError(f"{path} is of switch {expert.metadata['switch']!r}, {switch.where} of {name!r}; give the switch's own table")
         same = joined(switch, expert)
         says = same.p_NK if isinstance(same, Probabilities) else same.expert_probability
         if answers is None:

@@ -11,7 +11,7 @@ from metann.mnn.setting import Rule
 from metann.networks._split import trunk_of
 from metann.tables.frames import read_arrow
 from metann.thresholds import format_threshold, parse_threshold
-from metann.weights.files import load_weights
+from metann.weights.files import WHOLE, load_weights
 
 
 class Parts(NamedTuple):
@@ -61,6 +61,9 @@ def read_run(
         known = [fields["dataset_threshold"] for _, fields in layout.found(folder, prefixes, seed=seed)]
         raise unknown("dataset threshold", format_threshold(threshold), known, f"`mnn.dataset_thresholds` of the configuration of {folder}")
     evaluated = read_arrow(prefix, "prefix")[1]
+    for key, wanted in (("seed", seed), ("dataset_threshold", threshold)):
+        if evaluated[key] != wanted:
+            raise MetannError(f"{prefix} is of {key} {evaluated[key]}, its folder of {wanted}; run snakemake again")
     temperatures = evaluated.get("temperatures") or {}
     rule = Rule(
         switch_function=switch_function or "{switch_function}({parameter})".format(**chosen[seed]),
@@ -71,20 +74,22 @@ def read_run(
         weights=tuple(evaluated.get("weights", (1.0, 1.0))),
         for_all_classes=bool(evaluated.get("for_all_classes")),
     )
-    same = {"digest": evaluated["digest"], "class_names": evaluated["class_names"]}
+    same = {"digest": evaluated["digest"], "class_names": evaluated["class_names"], "seed": seed}
+    of_switch = same | {"network": evaluated["network"]}
     switch_path = layout.place(folder, f"{layout.NETWORK}/weights.safetensors", network=evaluated["network"], seed=seed)
-    switch, header = load_weights(switch_path, same | {"seed": seed})
+    switch, header = load_weights(switch_path, of_switch | WHOLE)
     experts: list[nn.Module | None] = []
     tail, body = 0, None
     for c in range(len(evaluated["class_names"])):
         path = layout.place(folder, f"{layout.EXPERT}/weights.safetensors", seed=seed, dataset_threshold=threshold, c=c)
-        expert, found = load_weights(path, same | {"seed": seed, "class": c, "dataset_threshold": threshold})
+        expert, found = load_weights(path, of_switch | {"class": c, "dataset_threshold": threshold})
         experts.append(expert if found["state"] == "trained" else None)
         tail, body = found.get("tail", 0), found.get("body")
     header["origin"] = {"run": described.get("run", folder.name), "seed": seed, "dataset_threshold": threshold}
     trunk = None
     if tail and body is not None:
         path = layout.place(folder, f"{layout.NETWORK}/weights.safetensors", network=body, seed=seed)
-        whole, _ = load_weights(path, same | {"seed": seed, "architecture": header["architecture"], "settings": header["settings"]})
+        built_alike = {"architecture": header["architecture"], "settings": header["settings"]}
+        whole, _ = load_weights(path, same | {"network": body} | built_alike | WHOLE)
         trunk = trunk_of(whole, header["architecture"], tail)
     return Parts(switch, experts, tail, trunk), rule, header

@@ -1,28 +1,38 @@
 """A plan as text, and the checks of what it is asked for."""
 
+import math
+from collections.abc import Mapping
+
 from metann.errors import MetannError
 from metann.plan.forecast import Forecast
 from metann.report.text import aligned_table
 
 
-def check_arguments(
-    interruptions: float, price: float | None, checkpoint: float, restart: float, repeats: int, per_job: int, devices: list[int] | None
-) -> None:
+def check_arguments(interruptions: float, checkpoint: float, restart: float, repeats: int, per_job: int, devices: list[int] | None) -> None:
     """Refuse numbers that mean nothing.
 
     Raises:
-        MetannError: a probability, a price, a time or a count out of its range.
+        MetannError: a probability, a time or a count out of its range.
     """
     if not 0 <= interruptions < 1:
         raise MetannError(f"--interruptions {interruptions} is not a probability in [0, 1)")
-    if price is not None and not price >= 0:
-        raise MetannError(f"--price {price} is negative")
-    if not checkpoint > 0 or not restart >= 0:
+    if not 0 < checkpoint < math.inf or not 0 <= restart < math.inf:
         raise MetannError(
-            f"--checkpoint-seconds {checkpoint} and --restart-seconds {restart}: the first is above 0, the second not below it"
+            f"--checkpoint-seconds {checkpoint} and --restart-seconds {restart}: the first is above 0, the second not below it, both finite"
         )
     if repeats < 1 or per_job < 1 or (devices is not None and min(devices, default=1) < 1):
         raise MetannError("--repeats, --devices-per-job and --devices are at least 1")
+
+
+def check_times(given: Mapping[str, float | None]) -> None:
+    """Refuse prices and times, by the names of their flags, that are not finite or below 0; the scheduling would never end.
+
+    Raises:
+        MetannError: naming the flag.
+    """
+    for flag, number in given.items():
+        if number is not None and not 0 <= number < math.inf:
+            raise MetannError(f"--{flag} {number} is {'negative' if number < 0 else 'no finite number'}; give one from 0 on")
 
 
 def clock(seconds: float) -> str:

@@ -41,6 +41,7 @@ def export_probabilities(
     import numpy as np
     import torch
 
+    from metann.compute.answer import check_numbers
     from metann.compute.inference import infer
     from metann.compute.normalise import Normalisation
     from metann.compute.process import start_torch
@@ -52,7 +53,7 @@ def export_probabilities(
     from metann.tables.notices import accuracy_notices, say
     from metann.tables.probabilities import Probabilities, write_probabilities
     from metann.training.objectives import class_probabilities
-    from metann.weights.files import load_weights
+    from metann.weights.files import WHOLE, load_weights
     from metann.workflow.provenance import stage_code, versions
 
     target = start_torch(device, threads)
@@ -66,13 +67,15 @@ def export_probabilities(
     parts = fold_of(samples.label[rows], len(weights), derive_seed(seed, "folds")) if out_of_fold else np.zeros(len(rows), np.int64)
     logits_NK = np.zeros((len(rows), len(info.class_names)), np.float32)
     asked_for = {key: value for key, value in (("network", network), ("seed", seed)) if value is not None}
+    whole = WHOLE if network is not None else {"class": None}  # a fold by itself is asked for by its path alone
     for part, path in enumerate(weights):
         # Folds in another order would give each image to a network that has seen it.
-        place = {"fold": part, "folds": len(weights)} if out_of_fold else {}
+        place = {"fold": part, "folds": len(weights)} if out_of_fold else whole
         module, header = load_weights(path, expect={"class_names": list(info.class_names)} | asked_for | place)
         mine = np.flatnonzero(parts == part)
         images = torch.from_numpy(np.ascontiguousarray(prepared.images_NCHW[rows[mine]]))
         logits_NK[mine] = infer(module.to(target), images, Normalisation(tuple(header["mean"]), tuple(header["std"]))).numpy()
+        check_numbers(f"the network of {path}", logits_NK[mine], samples.sample_id[rows[mine]])
     logits_NK = torch.from_numpy(logits_NK)
     metadata = {
         "dataset": info.name,

@@ -70,16 +70,20 @@ def plan(
     from metann.plan.graph import Times, classes_in_a_job, read_dag, run_jobs
     from metann.plan.measured import measured_times
     from metann.plan.scheduling import schedule, useful_devices
-    from metann.plan.text import check_arguments, clock, table
+    from metann.plan.text import check_arguments, check_times, clock, table
+    from metann.workflow.configuration import check_text
     from metann.workflow.project import project_folder
 
-    check_arguments(interruptions, price, checkpoint_seconds, restart_seconds, repeats, devices_per_job, devices)
+    check_times({"price": price, "network-seconds": network_seconds, "expert-seconds": expert_seconds})
+    check_arguments(interruptions, checkpoint_seconds, restart_seconds, repeats, devices_per_job, devices)
     if figure is not None and figure.suffix not in (".png", ".svg"):
         raise MetannError(f"figure {figure} ends neither in .png nor in .svg")
     try:
         values = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise MetannError(f"cannot read the configuration {config}: {' '.join(str(error).split())}; give one with --config") from None
+    if values:
+        check_text(config)
     planned = read_section(Config, values)
     jobs_of_run = read_dag(dag(config, project_folder() / "Snakefile", classes))
     rules = {job.rule for job in jobs_of_run}

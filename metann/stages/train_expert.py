@@ -68,7 +68,7 @@ def train_expert(
     from metann.thresholds import parse_threshold
     from metann.training.classifier import COLUMNS
     from metann.training.history import Length, write_history
-    from metann.weights.files import load_weights, read_header, save_weights
+    from metann.weights.files import WHOLE, load_weights, read_header, save_weights
     from metann.workflow.provenance import stage_code, versions
 
     if (classes is None) == (generic is None):
@@ -86,23 +86,28 @@ def train_expert(
     table = read_probabilities(probabilities)
     p_NK = joined(samples, table).p_NK
     same = {"class_names": list(info.class_names), "digest": info.digest, "seed": seed}
-    of_switch = same | {"network": table.metadata["network"]} if "network" in table.metadata else same
+    own = read_header(switch)
+    if table.metadata.get("network", own.get("network")) != own.get("network"):
+        raise MetannError(
+            f"{probabilities} is of network {table.network!r}, {switch} of {own.get('network')!r}; give the switch's own table"
+        )
     check_seed(table, seed)
     chosen_by_NK = p_NK[samples.rows("train")]
     if selection is not None:
         chosen_by_NK = joined(samples.select("train"), read_probabilities(selection)).p_NK
-    code = stage_code("train_expert", architectures=[read_header(switch)["architecture"]])
-    module, header = load_weights(switch, expect=of_switch)
+    code = stage_code("train_expert", architectures=[own["architecture"]])
+    module, header = load_weights(switch, expect=same | WHOLE)
     begins, also = module, {"tail": expert.tail} if expert.tail else {}
     if body is not None:
         built_alike = {key: header.get(key) for key in ("architecture", "settings", "mean", "std")}
-        begins, of_body = load_weights(body, expect=same | built_alike)
+        begins, of_body = load_weights(body, expect=same | built_alike | WHOLE)
         also |= {"body": of_body["network"]}
     lesson = Lesson(prepared, p_NK, chosen_by_NK, dataset_threshold, expert, seed, device, module, header, begins, unsure, code)
     tails = TailLesson(lesson) if expert.tail else None
-    costs = costs_of(lesson, table.metadata.get("macs"))
+    of_all = costs_of(lesson, table.metadata.get("macs"))
     images = None if generic is None else read_sealed_json(generic, Length)["expert_images"]
     settings = expert.model_dump(mode="json")
+    of_all |= {"switch": header["network"]} if header.get("network") is not None else {}
     chosen_from = {"unsure": unsure, "selection": "in_sample" if selection is None else "out_of_fold"}
 
     folders = {None: output} if classes is None else {c: output / f"class_{c}" for c in classes}
@@ -112,7 +117,7 @@ def train_expert(
         made = identity | {"state": trained.facts.state, "code": code, "versions": versions()} | chosen_from
         write_history(folder / "training.csv", trained.history, COLUMNS)
         write_sealed_json(folder / "expert_set.json", trained.facts.as_dict() | identity)
-        answers = described(lesson, trained, made | costs)
+        answers = described(lesson, trained, made | of_all)
         write = write_probabilities if trained.log_partition is not None else write_expert_probabilities
         write(folder / ("probabilities.parquet" if c is None else "expert_probabilities.parquet"), answers)
         save_weights(folder / "weights.safetensors", trained.module, header | also | made | {"training": settings})

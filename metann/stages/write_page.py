@@ -67,16 +67,14 @@ def write_page(
         unknown = results.loc[results["macs"].isna(), ["family", "setting"]].drop_duplicates()
         notices.append(f"{count(len(unknown), 'setting')} of unknown multiply-accumulates stand on no picture of accuracy against cost")
     jobs = []
-    for path in sorted(run.rglob("*.tsv")):
-        for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines(), delimiter="\t"):
+    for path, rule in layout.benchmarks(run):
+        for row in csv.DictReader(read_text(path).splitlines(), delimiter="\t"):
             try:
                 seconds = float(row["s"])
             except (KeyError, TypeError, ValueError):
                 raise MetannError(f"{path} is no benchmark of Snakemake's; delete it, or run its rule again") from None
             memory = row.get("max_rss") or ""
-            jobs.append(
-                (layout.rule_of(path.relative_to(run)), seconds, float(memory) if memory.replace(".", "").isdigit() else float("nan"))
-            )
+            jobs.append((rule, seconds, float(memory) if memory.replace(".", "").isdigit() else float("nan")))
     seeds = sorted({int(seed) for seed in results["seed"] if seed >= 0})
     test = results[results["split"] == "test"]
     about = f"{results.attrs.get('dataset') or 'unknown images'}, {int(test['n'].max()):,} test images, {count(len(seeds) or 1, 'seed')}"

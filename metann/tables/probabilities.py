@@ -96,7 +96,7 @@ def read_gate(path: Path, split: str | None = None) -> Gate:
 def _write(path: Path, table: Table, kind: type[Table]) -> None:
     if type(table) is not kind:
         raise MetannError(f"{path}: a table of kind {table.KIND!r} was given to be written as {kind.KIND!r}")
-    _check(path, table)
+    _check(path, table, "it was not written")
     arrow = seal(as_arrow(table), table.metadata | {"schema": SCHEMA_VERSION, "kind": kind.KIND})
     with atomic(path) as temporary:
         pq.write_table(arrow, temporary, compression="zstd")
@@ -106,7 +106,7 @@ def _read(path: Path, kind: type[Table], split: str | None) -> Table:
     arrow, metadata = read_sealed(path, kind.KIND, SCHEMA_VERSION)
     fields = {column.field: _values(path, arrow, column) for column in kind.COLUMNS}
     table = kind(**fields, metadata=metadata, file=path)
-    _check(path, table)
+    _check(path, table, CURE)
     if split is None:
         return table
     if split not in SPLITS:
@@ -144,17 +144,17 @@ def _texts(path: Path, arrow: pa.Table, name: str) -> np.ndarray:
     return texts[to_numpy(pa.chunked_array([encoded.indices]))]
 
 
-def _check(path: Path, table: Samples) -> None:
+def _check(path: Path, table: Samples, cure: str) -> None:
     """Raise what the first rule says that a field breaks."""
     n, widths = len(table), dict[str, tuple[str, int]]()
     for column in table.COLUMNS:
         values = getattr(table, column.field)
         if len(values) != n:
-            raise MetannError(f"{path}: column {column.field} has {len(values)} rows, sample_id has {n}; {CURE}")
+            raise MetannError(f"{path}: column {column.field} has {len(values)} rows, sample_id has {n}; {cure}")
         if column.several:
             first, width = widths.setdefault(column.field[-1], (column.text, values.shape[1]))
             if values.shape[1] != width:
-                raise MetannError(f"{path}: {values.shape[1]} columns {column.text}, but {width} columns {first}; {CURE}")
+                raise MetannError(f"{path}: {values.shape[1]} columns {column.text}, but {width} columns {first}; {cure}")
     for column in table.COLUMNS:
         if wrong := column.rule(table, getattr(table, column.field)):
-            raise MetannError(f"{path}: {wrong}{' ' if wrong.endswith('?') else '; '}{CURE}")
+            raise MetannError(f"{path}: {wrong}{' ' if wrong.endswith('?') else '; '}{cure}")

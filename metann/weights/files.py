@@ -22,8 +22,11 @@ from metann.files.headers import Description, check_types, parse_header
 from metann.files.ordinary import check_ordinary
 from metann.registry import own_network
 from metann.weights.headers import header_of
+from metann.weights.numbers import beyond, check_finite, kind_of
 from metann.weights.unfilled import REQUIRED, at_most, build_unfilled
 
+WHOLE = {"class": None, "fold": None}
+"""Expected of the header of a network that is neither an expert nor one of several folds, whatever its name."""
 WRAPPERS = ("module.", "_orig_mod.")  # of data parallelism and of torch.compile
 
 
@@ -135,6 +138,21 @@ def read_header(path: Path, required: Sequence[str] = REQUIRED) -> dict[str, Any
     return header
 
 
+def own_header(path: Path) -> dict[str, Any]:
+    """What a safetensors file from anywhere says of itself; {} where another program made it.
+
+    Raises:
+        MetannError: missing, truncated, or a header of metann that is damaged.
+    """
+    with _open(path) as file:
+        raw = (file.metadata() or {}).get("metann")
+    header = {} if raw is None else parse_header(raw, path)
+    if raw is not None and not header:
+        raise MetannError(f"the header of {path} is damaged (no JSON), so its classes cannot be compared; make or fetch the file again")
+    check_types(header_of(header.get("kind")), header, path, "make the file again")
+    return header
+
+
 def check_header(path: Path | str, header: Mapping[str, Any], expect: Mapping[str, Any]) -> None:
     """Refuse a file whose header differs from what is expected of it, key by key; lists and tuples are equal.
 
@@ -151,6 +169,8 @@ def check_header(path: Path | str, header: Mapping[str, Any], expect: Mapping[st
                 key, wanted, found = f"{key}[{place}]", wanted[place], found[place]
             else:
                 key, wanted, found = f"number of {key}", len(wanted), len(found)
+        if wanted is None and found is not None:
+            raise MetannError(f"{path} was made for {key} {found!r} alone; use the weights of the whole network")
         if found != wanted:
             raise MetannError(f"{path} was made for {key} {found!r}, but {wanted!r} is asked for; use weights made for it")
 
@@ -169,7 +189,11 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], path: Path | str, archi
     others = [key for key in state if key in wanted and wanted[key].is_floating_point() and not state[key].is_floating_point()]
     faults = [f"{len(keys)} keys {what} ({keys[0]} ...)" for keys, what in ((missing, "are missing"), (surplus, "are left over")) if keys]
     faults += [f"{key} is {list(state[key].shape)}, not {list(wanted[key].shape)}" for key in shapes[:1]]
-    faults += [f"{key} holds {str(state[key].dtype).removeprefix('torch.')}, not floats" for key in others[:1]]
+    faults += [f"{key} holds {kind_of(state[key])}, not floats" for key in others[:1]]
+    if not faults:
+        faults = [
+            f"{key} holds numbers beyond {kind_of(wanted[key])}" for key in state if key in wanted and beyond(state[key], wanted[key])
+        ][:1]
     if faults:
         raise MetannError(f"{path} does not fit {architecture}: {'; '.join(faults)}; check architecture, settings and number of classes")
     module.load_state_dict(state, strict=False)
@@ -209,21 +233,3 @@ def load_state(path: Path) -> dict[str, Tensor]:
         state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     _check_content(header, state, path)
     return _plain(state)
-
-
-def check_finite(state: Mapping[str, Tensor], path: Path | str) -> None:
-    """Refuse weights of a training that diverged.
-
-    Raises:
-        MetannError: naming the first tensor with a number that is not finite.
-    """
-    for key, tensor in state.items():
-        if tensor.is_meta or tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex():
-            kind = "no numbers (meta)" if tensor.is_meta else "a sparse, quantised or complex tensor"
-            raise MetannError(f"{path}: {key} holds {kind}; save plain numbers: a dense state_dict of floats")
-        if (tensor.is_floating_point() or tensor.is_complex()) and not bool(torch.isfinite(tensor.detach()).all()):
-            number = int((~torch.isfinite(tensor)).sum())
-            raise MetannError(
-                f"{path}: {key} holds {number} of {tensor.numel()} numbers that are NaN or infinite; "
-                "the training diverged: take an earlier checkpoint, or train again with a lower learning rate"
-            )

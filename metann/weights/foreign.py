@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from metann.errors import MetannError, one_of
-from metann.weights.files import check_finite, load_state
+from metann.weights.files import load_state
+from metann.weights.numbers import check_finite
 from metann.weights.unpickled import unpickled
 
 # What keeps a state_dict, the surest first; an average of the weights is what a run with one means to be used.
@@ -48,7 +49,7 @@ def load_checkpoint(path: Path, wanted: Iterable[str] = ()) -> tuple[dict[str, T
         MetannError: no such file, unreadable, holding no named tensors, or numbers that are not finite.
     """
     path, wanted = Path(path), set(wanted)
-    if path.suffix == ".safetensors":
+    if path.suffix.lower() == ".safetensors":
         content: Any = load_state(path)
     else:
         content = unpickled(path)
@@ -165,13 +166,16 @@ def normalisation(
         path: of the weights.
 
     Raises:
-        MetannError: not one number for each channel.
+        MetannError: not one number for each channel, or weights that say one of the two.
     """
     mean, std = given
     if mean:
         if len(mean) != data["channels"]:
             raise MetannError(f"mean and std have {len(mean)} numbers, the images have {data['channels']} channels; give one for each")
         return {"mean": list(mean), "std": list(std)}, []
+    if ("mean" in found) != ("std" in found):
+        said, missing = ("mean", "std") if "mean" in found else ("std", "mean")
+        raise MetannError(f"the header of {path} says {said} and no {missing}; give mean and std of the network in the configuration")
     if "mean" in found:
         return {"mean": list(found["mean"]), "std": list(found["std"])}, []
     return {}, [

@@ -5,7 +5,6 @@ ImageNet: torchvision's. PyTorch_CIFAR10's archives are on no address that a pro
 Downloads are kept in $METANN_CACHE, by default ~/.cache/metann.
 """
 
-import contextlib
 import hashlib
 import os
 import re
@@ -22,7 +21,7 @@ from metann.errors import MetannError
 from metann.files.atomic import atomic
 from metann.registry import TIMM
 from metann.weights import pretrained_timm, published_imagenet
-from metann.weights.files import check_header, fill, read_header
+from metann.weights.files import check_header, fill, own_header
 from metann.weights.foreign import load_checkpoint
 from metann.weights.unfilled import build_unfilled
 
@@ -107,13 +106,15 @@ def pretrained(architecture: str, weights: str, header: Mapping[str, Any]) -> tu
 
 
 def _local(architecture: str, path: Path, header: dict[str, Any]) -> tuple[nn.Module, dict[str, Any]]:
+    ours = path.suffix.lower() == ".safetensors"
+    own = own_header(path) if ours else {}
+    if own.get("kind") is not None:
+        raise MetannError(f"{path} holds a {own['kind']} and not one network; give the weights.safetensors of train-network as `weights`")
+    check_header(path, own, {"class": None})  # an expert knows whether an image is of its class
     module = build_unfilled(header)
     state, assumed = load_checkpoint(path, module.state_dict())
     found: dict[str, Any] = {"weights": str(path)}
-    own: dict[str, Any] = {}
-    if path.suffix == ".safetensors":
-        with contextlib.suppress(MetannError):  # made by another program: tensors alone
-            own = read_header(path)
+    if ours:
         same = ("architecture", "settings", "num_classes", "channels", "class_names")
         check_header(path, own, {key: header[key] for key in same if key in header and own.get(key) is not None})
         found |= {key: own[key] for key in ("mean", "std") if own.get(key) is not None}

@@ -2,9 +2,11 @@
 
 import argparse
 import collections
+import contextlib
 import pathlib
 import pickle
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ _HARMLESS = [
     *(dict, set, list, tuple, int, float, str, bool),
 ]
 
-
+_UNKNOWN = "more than tensors, or is damaged"
 _BEGINNINGS = (
     (b"<!doctype", "a web page (a failed download?)"),
     (b"<html", "a web page (a failed download?)"),
@@ -46,8 +48,11 @@ def unpickled(path: Path) -> Any:
     except FileNotFoundError:
         raise MetannError(f"no weights file {path}; check the path") from None
     except pickle.UnpicklingError:
-        what = _kind(path)
-        raise MetannError(f"{path} holds {what}; nothing in it was run: save its state_dict alone") from None
+        what, protocol = _kind(path), _protocol(path)
+        also = ""
+        if what == _UNKNOWN and protocol > 3:
+            what, also = f"a pickle of protocol {protocol}, of which torch reads no tensors", ", without pickle_protocol"
+        raise MetannError(f"{path} holds {what}; nothing in it was run: save its state_dict alone{also}") from None
     except MemoryError:
         raise
     except Exception as error:  # torch and zipfile raise many kinds on foreign bytes
@@ -59,6 +64,21 @@ def unpickled(path: Path) -> Any:
         if isinstance(error, EOFError):
             reason = "it is empty or cut off"
         raise MetannError(f"cannot read {path}: {reason}; a .safetensors file or a pickled state_dict is needed") from None
+
+
+def _protocol(path: Path) -> int:
+    """The protocol of a pickle, in an archive of torch or by itself; 0 where there is none to see."""
+    beginning = b""
+    if zipfile.is_zipfile(path):
+        with contextlib.suppress(OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError), zipfile.ZipFile(path) as archive:
+            name = next((name for name in archive.namelist() if name.endswith("data.pkl")), None)
+            if name is not None:
+                with archive.open(name) as file:
+                    beginning = file.read(2)
+    else:
+        with path.open("rb") as file:
+            beginning = file.read(2)
+    return beginning[1] if len(beginning) == 2 and beginning[0] == 0x80 else 0
 
 
 def _kind(path: Path) -> str:
@@ -78,4 +98,4 @@ def _kind(path: Path) -> str:
     ):
         if name in content:
             return f"more than tensors: {what}"
-    return "more than tensors, or is damaged"
+    return _UNKNOWN

@@ -88,9 +88,29 @@ def check_text(file: Path) -> None:
         raise MetannError(f"{file.name} is nested too deep to be a configuration; see config.yaml for one") from None
     except (ValueError, TypeError) as error:  # a date that no calendar has
         raise MetannError(f"{file.name} holds a value that YAML cannot read ({error}); put it in quotes") from None
+    if line := next((found for node in nodes if node is not None and (found := _contains_itself(node))), 0):
+        raise MetannError(f"{file.name}, line {line}: the value there contains itself (an alias * within its anchor &); write it out")
     if len(nodes) != 1 or not isinstance(nodes[0], yaml.MappingNode):
         found = "is empty" if not nodes else "holds several documents (---)" if len(nodes) > 1 else "has no keys at its top"
         raise MetannError(f"{file.name} {found}; a configuration is one list of 'key: value', see config.yaml")
+
+
+def _contains_itself(node: yaml.Node) -> int:
+    """The line of a node that is a part of itself; 0 where there is none."""
+    above, done = set[int](), set[int]()
+    stack = [(node, False)]
+    while stack:
+        node, leaving = stack.pop()
+        if leaving:
+            above.discard(id(node))
+            done.add(id(node))
+        elif id(node) in above:
+            return node.start_mark.line + 1
+        elif id(node) not in done and isinstance(node, yaml.CollectionNode):
+            above.add(id(node))
+            parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+            stack += [(node, True), *((part, False) for part in parts)]
+    return 0
 
 
 def check_configuration(
