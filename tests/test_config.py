@@ -9,7 +9,7 @@ import yaml
 from conftest import read_preset
 
 from metann.config.data import DataSection
-from metann.config.mnn import ExpertSection, MnnSection
+from metann.config.mnn import ExpertSection, MnnEvaluation, MnnSection
 from metann.config.network import NetworkSection
 from metann.config.run import Config
 from metann.config.section import flags, read_section
@@ -59,6 +59,8 @@ def test_the_papers_grid() -> None:
         DataSection(name="digits", root=Path("a folder; touch x"), download=False),
         NetworkSection(architecture="small_cnn", settings={"width": 8, "depth": 2}),
         NetworkSection(probabilities=Path("it's $(here).npy"), labels=Path("l.npy"), val_rows=5),
+        MnnEvaluation(test_thresholds=[]),  # which are not the default
+        MnnEvaluation(switch_functions=[]),
     ],
     ids=lambda section: type(section).__name__,
 )
@@ -212,7 +214,6 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("depth below zero", network_of(SWITCH | {"settings": {"depth": -1}}), "setting depth = -1 of small_cnn is not above 0"),
     ("no width of experts", {"mixture": {"experts": {"settings": {"width": 0.0}}}}, "setting width = 0.0 of fashion_expert is not above 0"),
     ("no dataset thresholds", {"mnn": {"dataset_thresholds": []}}, r"mnn\.dataset_thresholds = .* at least 1 item"),
-    ("no test thresholds", {"mnn": {"test_thresholds": []}}, r"mnn\.test_thresholds = .* at least 1 item"),
     ("nothing to do", {"networks": {}}, "there is nothing to do: no networks, and no section of mnn, cascade"),
     ("a network of a cascade twice", {"cascade": {"networks": ["wide", "wide"]}}, "cascade.networks names 'wide' twice"),
     ("permutations without end", {"statistics": {"permutations": 10**12}}, r"statistics\.permutations = 10+: .* equal to 10000000"),

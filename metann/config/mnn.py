@@ -14,7 +14,7 @@ from metann.errors import MetannError, one_of, unknown
 from metann.function_call import SwitchFunction
 from metann.thresholds import expand_thresholds
 
-Thresholds = Annotated[tuple[float, ...], BeforeValidator(expand_thresholds), Field(min_length=1)]
+Thresholds = Annotated[tuple[float, ...], BeforeValidator(expand_thresholds)]
 
 
 class ExpertSection(TrainingSection):
@@ -76,6 +76,12 @@ class MnnEvaluation(Section):
     def _known(cls, given: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(str(SwitchFunction.parse(text)) for text in given)
 
+    @model_validator(mode="after")
+    def _something(self) -> "MnnEvaluation":
+        if not self.test_thresholds and not self.switch_functions:
+            raise MetannError("neither test_thresholds nor switch_functions say which experts are asked; give one of them")
+        return self
+
 
 class MnnSection(MnnEvaluation):
     """The meta neural network: one switch, one expert per class and dataset threshold."""
@@ -90,7 +96,7 @@ class MnnSection(MnnEvaluation):
     """Train one expert for all classes, as long as all experts together, and compare with it."""
     longer: str | None = None
     """A name of `networks` that is trained as long as switch and experts together; its own `epochs` are not read. Left out: none."""
-    dataset_thresholds: Thresholds = (0.05, 0.1, 0.2)
+    dataset_thresholds: Annotated[Thresholds, Field(min_length=1)] = (0.05, 0.1, 0.2)
     """An expert learns from the images whose probability for its class reaches this."""
     unsure: Annotated[float, Field(gt=0, le=1)] | None = None
     """And, where it is given, whose top probability is below this."""

@@ -49,6 +49,7 @@ class Section(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _no_truth_for_a_number(cls, given: Any, info: ValidationInfo) -> Any:
+        given = [] if given == [[]] else given  # what cyclopts makes of the flag of an empty list
         types = _types(cls.model_fields[info.field_name].annotation)
         if types & {int, float} and not types & {bool, Any} and _truths(given):
             raise MetannError(f"{given!r} is or holds true or false, which is how YAML reads yes, no, on and off; write a number")
@@ -128,6 +129,8 @@ def flags(prefix: str, section: BaseModel, part: type[BaseModel] | None = None, 
             words += [f"{flag}.{inner}={item}" for inner, item in sorted(value.items())]
         elif isinstance(value, list):
             words += [f"{flag}={json.dumps(item, sort_keys=True) if isinstance(item, dict) else item}" for item in value]
+            # Without a word a list that has a default would be that.
+            words += [] if value or not type(section).model_fields[key].default else [f"{flag}=[]"]
         elif value is not None:
             words.append(f"{flag}={value}")
     return words
