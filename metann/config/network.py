@@ -91,7 +91,7 @@ class NetworkSection(Section):
     split: Literal["train", "val", "test"] = "test"
     """Of an imported table without a column 'split'."""
     val_rows: Annotated[NonNegative | str, BeforeValidator(_number_or_name)] = 0
-    """Imported: so many rows become the validation split; or a column that marks them or names the splits; or a file of their ids, or with a
+    """Imported: so many rows become the validation split; or a column that marks them or names the splits; or a file of their ids or with a
     yes or no for each row."""
     macs: Macs | None = None
     """Imported: multiply-accumulates per image, for the cost axis."""
