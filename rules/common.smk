@@ -107,7 +107,9 @@ try:
 except MetannError as error:
     # A SystemExit, because Snakemake adds a place in this file to every other kind; the place is in the configuration.
     sys.exit(f"metann: error: config: {error}")
-except OSError as error: # of a folder that may not be looked at, a network drive that is gone
+except (
+    OSError
+) as error:  # of a folder that may not be looked at, a network drive that is gone
     sys.exit(f"metann: error: config: {failed_system(error.filename, error)}")
 
 # As the page shows it.
