@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cascade_tables import NETWORKS, made_up, write_tables
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from metann.cascade import every_chain
@@ -174,6 +174,61 @@ def test_chains_of_the_published_tables(published: HeldOut) -> None:
         mean_right_N = np.mean([network.p_NK.astype(np.float64) for network in published.networks], axis=0).argmax(1) == published.labels_N
         compared = compare_paired(mean_right_N[5000:], right_N[5000:])
         assert (row.ensemble_fixed, row.ensemble_broken) == (compared.fixed, compared.broken)
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.integers(0, 2**31), SCORES, WAYS)
+def test_every_row_says_what_its_chain_does(seed: int, score: str, answer: str) -> None:
+    """On the images that judge and on test, against the whole ensemble and the best single network; decided anew."""
+    tables, labels_N, macs = some_tables(seed, 3)
+    val_N = np.random.default_rng(seed).random(len(labels_N)) < 0.5
+    assume(4 < val_N.sum() < len(val_N) - 4)
+    networks = [Network(name, cost, table) for name, cost, table in zip("abc", macs, tables, strict=True)]
+    held = HeldOut(networks, labels_N, val_N, confidence=0.9)
+    rows, tried = frontier_rows(held, [score], [answer], 3, False, 0)
+    assert tried >= len(rows) > 0
+    all_right = np.mean([table.astype(np.float64) for table in tables], axis=0).argmax(axis=1) == labels_N
+    best = max("abc", key=lambda name: (held.right(name)[val_N].sum(), -macs["abc".index(name)]))
+    for row in rows:
+        chain = ["abc".index(name) for name in row["chain"].split(" > ")]
+        thresholds = [float(text) for text in row["thresholds"].split(", ") if text]
+        decisions = decide([tables[i] for i in chain], thresholds, score, answer=answer)
+        right_N, cost_N = decisions.prediction_N == labels_N, np.cumsum([macs[i] for i in chain])[decisions.asked_N - 1]
+        assert (row["judged_n"], row["judged_correct"], row["networks"]) == (val_N.sum(), right_N[val_N].sum(), len(chain))
+        assert (row["correct"], row["n"]) == (right_N[~val_N].sum(), (~val_N).sum())
+        assert row["judged_macs"] == pytest.approx(cost_N[val_N].mean())
+        assert row["macs"] == pytest.approx(cost_N[~val_N].mean())
+        assert row["asked"] == pytest.approx(decisions.asked_N[~val_N].mean())
+        assert row["best_judged_accuracy"] == held.right(best)[val_N].mean()
+        compared = compare_paired(all_right[~val_N], right_N[~val_N], 0.9)
+        assert (row["ensemble_accuracy"], row["ensemble_macs"]) == (all_right[~val_N].mean(), sum(macs))
+        assert (row["ensemble_fixed"], row["ensemble_broken"], row["ensemble_p"]) == (compared.fixed, compared.broken, compared.p)
+        assert (row["ensemble_gain"], row["ensemble_gain_low"], row["ensemble_gain_high"]) == (compared.gain, compared.low, compared.high)
+
+
+def test_a_choice_at_its_bounds() -> None:
+    """What is as accurate as the target, or as dear as the budget, is in; of equals the cheaper, or the more accurate; singles never."""
+    frame = pd.DataFrame(
+        {
+            "networks": [1, 2, 2, 2, 3],
+            "search": ["grid", "grid", "exact", "grid", "grid"],
+            "judged_accuracy": [0.99, 0.75, 0.8, 0.8, 0.9],
+            "judged_macs": [1.0, 5.0, 6.0, 7.0, 9.0],
+        }
+    )
+
+    def choice(search: str, objective: str, target: float = 0.0, budget: float | None = None) -> int | None:
+        found = choose_chain(frame, search, objective, target, budget)
+        return None if found is None else int(found.name)
+
+    assert choice("exact", "accuracy") == choice("grid", "accuracy") == 4
+    assert [choice("exact", "target_accuracy", target) for target in (0.75, 0.76, 0.8, 0.9, 0.91)] == [1, 2, 2, 4, None]
+    assert [choice("grid", "target_accuracy", target) for target in (0.75, 0.76, 0.8)] == [1, 3, 3]
+    assert [choice("exact", "budget", budget=budget) for budget in (4.9, 5.0, 6.0, 8.9, 9.0, None)] == [None, 1, 2, 2, 4, 4]
+    frame["judged_macs"] = 5.0
+    assert choice("exact", "target_accuracy", 0.7) == 4
+    frame["judged_accuracy"], frame["judged_macs"] = 0.8, [1.0, 5.0, 4.0, 3.0, 9.0]
+    assert choice("exact", "accuracy") == choice("exact", "budget", budget=5.0) == 3
 
 
 # -- stages --------------------------------------------------------------------------------------------------------------
