@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from metann import registry
-from metann.cascade import rule, score_functions
+from metann.cascade import rowwise, rule, score_functions
 from metann.cascade.rowwise import first_argmax, top_two
 from metann.errors import MetannError
 
@@ -110,3 +111,21 @@ def test_rows_of_narrow_and_wide_tables(k: int) -> None:
     assert (first_argmax(p_NK) == p_NK.argmax(axis=1)).all()
     assert (first_argmax(p_NK[:1]) == p_NK[:1].argmax(axis=1)).all()
     assert (np.stack(top_two(p_NK)) == np.sort(p_NK, axis=1)[:, :-3:-1].T).all()
+
+
+@pytest.mark.parametrize("classes", [2, 10, 64, 65, 300])
+def test_many_rows_of_few_and_many_classes(classes: int) -> None:
+    """On both sides of the number of classes, and over several blocks of rows; no row depends on the rows beside it."""
+    n = rowwise._BLOCK + 7
+    p_NK = np.random.default_rng(classes).dirichlet(np.full(classes, 0.3), n).astype(np.float32)
+    p_NK[0], p_NK[0, 0] = 0, 1
+    expected_N = stats.entropy(p_NK.astype(np.float64), axis=1)
+    found_N = rowwise.sum_p_log_p(p_NK)
+    np.testing.assert_allclose(found_N, -expected_N * p_NK.sum(axis=1, dtype=np.float64), atol=1e-6)
+    assert (found_N.dtype, found_N[0]) == (np.float64, 0)
+    np.testing.assert_allclose(rowwise.row_sum(p_NK), p_NK.astype(np.float64).sum(axis=1), rtol=1e-12)
+    np.testing.assert_array_equal(first_argmax(p_NK), p_NK.argmax(axis=1))
+    np.testing.assert_array_equal(np.stack(top_two(p_NK)), np.sort(p_NK, axis=1)[:, :-3:-1].T)
+    for row in (0, 5, rowwise._BLOCK, n - 1):
+        for function in (rowwise.sum_p_log_p, rowwise.row_sum):
+            assert function(p_NK[row : row + 1])[0] == function(p_NK)[row]
