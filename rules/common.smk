@@ -13,6 +13,7 @@ from metann.data.classes import (
     fingerprint,
     recorded,
 )
+from metann.data.raw import folder_of
 from metann.data.rehearsal import rehearse
 from metann.files.digests import FileDigests
 from metann.errors import MetannError, failed_system
@@ -85,11 +86,12 @@ try:
     told_code = stage_code("prepare_data", dataset=run.data.name)
     if workflow.is_main_process and planned is None:
         if reads_images:
-            photos = fingerprint(run.data, digests, prepared.get("files", ""))
+            found = fingerprint(run.data, digests)
+            photos = found or prepared.get("files", "")
             check_duplicates(run.data, prepared, photos)
-            if archived := rehearse(run.data, prepared, photos, digests):
+            if archived := rehearse(run.data, prepared, found, digests):
                 print(
-                    f"metann: {run.data.root} is not there; what was prepared of it is used",
+                    f"metann: {folder_of(run.data)} is not there; what was prepared of it is used",
                     file=sys.stderr,
                 )
         outside = outside_of(run, digests)

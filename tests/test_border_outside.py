@@ -18,7 +18,8 @@ from test_border_photos import fill, picture, settings
 from metann.config.data import DataSection
 from metann.config.run import Config
 from metann.config.section import read_section
-from metann.data.classes import fingerprint, recorded
+from metann.data.classes import counting, fingerprint, recorded
+from metann.data.rehearsal import rehearse
 from metann.datasets import _torchvision
 from metann.errors import MetannError
 from metann.files.digests import FileDigests
@@ -49,7 +50,11 @@ def data(name: str, root: Path, **keys: object) -> DataSection:
 
 
 def found(section: DataSection, memory: Path | None = None, before: str = "") -> str:
-    return fingerprint(section, FileDigests(memory), before)
+    """Of files that were prepared before, as `snakemake` looks at them."""
+    digests = FileDigests(memory)
+    now = fingerprint(section, digests)
+    archived = rehearse(section, {"files": before, "settings": counting(section)}, now, digests) if before else False
+    return before if archived else now
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
@@ -110,10 +115,10 @@ def test_changed_files_that_cannot_be_read_are_refused_before_a_job(tmp_path: Pa
     whole = (photos / "ant" / "0.png").read_bytes()
     (photos / "ant" / "0.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(MetannError, match=r"1 of 1 images cannot be read: .*ant/0\.png"):
-        fingerprint(settings(photos), FileDigests(tmp_path / "memory.json"), before)
+        found(settings(photos), tmp_path / "memory.json", before)
     (photos / "ant" / "0.png").write_bytes(whole)
     picture(photos / "bee" / "new.png")
-    assert fingerprint(settings(photos), FileDigests(tmp_path / "memory.json"), before) != before
+    assert found(settings(photos), tmp_path / "memory.json", before) != before
 
 
 def test_files_that_are_archived_are_not_needed(tmp_path: Path) -> None:

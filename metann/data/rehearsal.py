@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from metann.config.data import DataSection
 
 
-def rehearse(settings: "DataSection", recorded: Mapping[str, Any], files: str, digests: FileDigests) -> bool:
+def rehearse(settings: "DataSection", recorded: Mapping[str, Any], found: str, digests: FileDigests) -> bool:
     """Refuse a preparation that is due and would fail.
 
-    With `duplicates: keep` pictures are looked at only where they are new (by `classes.fingerprint`): folders, classes and splits are
-    checked. To find equal images all have to be read, as the preparation will.
+    With `duplicates: keep` pictures are looked at only where they are new to `digests`: folders, classes and splits are checked. To find
+    equal images all have to be read, as the preparation will.
 
     Args:
         settings: which data set.
         recorded: of `classes.recorded`; {} where nothing was prepared.
-        files: of `classes.fingerprint`.
+        found: of `classes.fingerprint`, with these digests.
         digests: of single files.
 
     Returns:
@@ -35,13 +35,17 @@ def rehearse(settings: "DataSection", recorded: Mapping[str, Any], files: str, d
     Raises:
         MetannError: as the preparation would; or what is asked needs raw files that are not there.
     """
-    before = recorded.get("settings")
-    if not isinstance(before, dict) or settings.name not in files_with("datasets", "fingerprint"):
+    if settings.name not in files_with("datasets", "fingerprint"):
+        return False
+    before, files = recorded.get("settings"), recorded.get("files", "")
+    module = importlib.import_module(f"metann.datasets.{settings.name}")
+    if found and files and found != files:
+        module.verify(settings, digests)
+    if not isinstance(before, dict):
         return False
     now = counting(settings)
     changed = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
-    module = importlib.import_module(f"metann.datasets.{settings.name}")
-    gone = bool(files) and not module.fingerprint(settings, digests)
+    gone = bool(files) and not found
     if gone and not changed:
         return True
     fetched = settings.download and dataset_classes(settings.name) is not None
@@ -50,7 +54,7 @@ def rehearse(settings: "DataSection", recorded: Mapping[str, Any], files: str, d
         raise MetannError(
             f"{said}, needs the images of {folder_of(settings)} anew, which are not there; bring them back, or leave it as it was"
         )
-    if gone or (not changed and files == recorded.get("files", "")):
+    if gone or (not changed and found == files):
         return False
     check_files(settings)
     if settings.duplicates != "keep":
